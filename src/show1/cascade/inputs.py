@@ -1,0 +1,102 @@
+"""What a caller passes to the pipeline, checked and made uniform; and what it gets back, in the form it asked for."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from show1.cascade.settings import STAGES, CascadeSettings
+from show1.errors import PromptError, SettingsError
+from show1.text import check_prompt
+from show1.video import to_pil
+
+Frames: TypeAlias = Tensor | np.ndarray | list[list[Image.Image]]
+OUTPUT_TYPES = ("pil", "np", "pt")
+LARGEST_SEED = 2**63 - 1
+
+
+def check_choices(stop_after: str, output_type: str, num_videos: int) -> None:
+    """Raise SettingsError for a stage, output type or number of videos that there is not."""
+    if stop_after not in STAGES:
+        raise SettingsError(f"cannot stop after '{stop_after}'; stages: {', '.join(STAGES)}")
+    if output_type not in OUTPUT_TYPES:
+        raise SettingsError(f"unknown output_type '{output_type}'; known: {', '.join(OUTPUT_TYPES)}")
+    if num_videos < 1:
+        raise SettingsError(f"num_videos_per_prompt is {num_videos}; use 1 or more")
+
+
+def prompt_list(prompt: str | Sequence[str] | None, embeds: Tensor | None) -> list[str]:
+    """The prompts; empty ones where embeddings are given instead."""
+    if prompt is None:
+        if embeds is None:
+            raise PromptError("give a prompt, or prompt_embeds")
+        return [""] * embeds.shape[0]
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if not prompts:
+        raise PromptError("the list of prompts is empty")
+    return [check_prompt(text) for text in prompts]
+
+
+def negative_list(negative: str | Sequence[str] | None, count: int) -> list[str]:
+    """One negative prompt for each prompt; empty where none is given."""
+    if negative is None or isinstance(negative, str):
+        return [check_prompt(negative or "")] * count
+    if len(negative) != count:
+        raise PromptError(f"{len(negative)} negative prompts for {count} prompts; give one, or one for each")
+    return [check_prompt(text) for text in negative]
+
+
+def choose_seeds(seed: int | None, generator: torch.Generator | Sequence[torch.Generator] | None, count: int) -> list[int]:
+    """A seed for each video: seed + k, the generators' initial seeds, or random ones.
+
+    Raises:
+        SettingsError: both given, a seed out of range, or another number of generators than videos.
+    """
+    if generator is not None:
+        if seed is not None:
+            raise SettingsError("give a seed or a generator, not both")
+        if isinstance(generator, torch.Generator):
+            return choose_seeds(generator.initial_seed() % (LARGEST_SEED - count), None, count)
+        if len(generator) != count:
+            raise SettingsError(f"{len(generator)} generators for {count} videos; give one for all, or one for each")
+        return [g.initial_seed() for g in generator]
+    if seed is None:
+        seed = secrets.randbelow(2**31)
+    if not 0 <= seed <= LARGEST_SEED - count:
+        raise SettingsError(f"seed {seed} is out of range; use 0 to {LARGEST_SEED - count}")
+    return [seed + k for k in range(count)]
+
+
+def check_sizes(settings: CascadeSettings, networks: Mapping[str, Any]) -> None:
+    """Raise SettingsError for sizes that a network cannot take, naming the nearest that it can."""
+    scale = settings.pixel_scale
+    pixel = (settings.keyframe_size[0] * scale, settings.keyframe_size[1] * scale)
+    for name, size, network in (
+        ("keyframe_size", settings.keyframe_size, "keyframes_unet"),
+        ("keyframe_size", settings.keyframe_size, "interpolation_unet"),
+        ("keyframe_size times pixel_scale", pixel, "first_frame_unet"),
+        ("keyframe_size times pixel_scale", pixel, "pixel_upscale_unet"),
+        ("final_size", settings.final_size, "vae"),  # the latent network itself takes any size
+    ):
+        multiple = 2 ** (len(networks[network].config.block_out_channels) - 1)
+        if any(side < multiple or side % multiple for side in size):
+            nearest = "x".join(str(max(multiple, round(side / multiple) * multiple)) for side in size)
+            raise SettingsError(
+                f"{name} {size[0]}x{size[1]} does not fit the model: sides must be multiples of {multiple}, such as {nearest}"
+            )
+
+
+def as_output(video: Tensor, output_type: str) -> Frames:
+    """Videos [B, 3, F, H, W] in [-1, 1] as pictures (`pil`), [B, F, H, W, 3] in [0, 1] (`np`) or [B, F, 3, H, W] in [0, 1] (`pt`)."""
+    if output_type == "pil":
+        return [to_pil(one) for one in video]
+    unit = (video.float() * 0.5 + 0.5).clamp(0, 1)
+    if output_type == "pt":
+        return unit.transpose(1, 2)
+    return unit.permute(0, 2, 3, 4, 1).cpu().numpy()

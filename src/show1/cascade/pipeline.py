@@ -1,0 +1,385 @@
+"""Show1Pipeline: the stages in order, as a diffusers pipeline.
+
+Shapes: B videos (prompts x videos a prompt), F frames, H x W pixels, L text tokens, D text width.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.utils import BaseOutput
+from torch import Tensor, nn
+
+from show1.cascade.inputs import Frames, as_output, check_choices, check_sizes, choose_seeds, negative_list, prompt_list
+from show1.cascade.interpolation import sample_interpolation
+from show1.cascade.keyframes import sample_keyframes
+from show1.cascade.latent_upscale import sample_latent_upscale
+from show1.cascade.pixel_upscale import sample_first_frame, sample_pixel_upscale
+from show1.cascade.settings import PUBLISHED, STAGES, CascadeSettings, SamplerSettings
+from show1.cascade.stage import Sampler, Text
+from show1.diffusion.denoise import OnStep
+from show1.diffusion.windows import plan_windows
+from show1.errors import PromptError
+from show1.text import check_embeddings, encode_clip, encode_t5
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Show1Output(BaseOutput):
+    """What a call made. Stages that were not run are None."""
+
+    frames: Frames
+    """The last stage's videos: lists of pictures (`pil`), [B, F, H, W, 3] in [0, 1] (`np`), or [B, F, 3, H, W] in [0, 1] (`pt`)."""
+    keyframes: Tensor | None = None
+    """[B, 3, F, H, W], nominally in [-1, 1], as the network left them; so are all below."""
+    interpolated: Tensor | None = None
+    first_frame: Tensor | None = None
+    pixel_upscaled: Tensor | None = None
+    latent_upscaled: Tensor | None = None
+    seeds: list[int] = field(default_factory=list)
+    """Seed of each video."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Time each stage took."""
+
+    def stages(self) -> dict[str, Tensor]:
+        """The videos of the stages that were run, by the names that `stop_after` takes."""
+        made = (self.keyframes, self.interpolated, self.pixel_upscaled, self.latent_upscaled)
+        return {name: video for name, video in zip(STAGES, made, strict=True) if video is not None}
+
+
+@dataclass(frozen=True)
+class Call:
+    """What all stages of one call share."""
+
+    settings: CascadeSettings
+    seeds: list[int]
+    on_step: Callable[[str, int], OnStep]
+    """(stage, step count) -> the stage's step callback."""
+
+
+def read_settings(settings: CascadeSettings | Mapping[str, Any] | None) -> CascadeSettings:
+    """Settings as they come out of a config file or a caller."""
+    if settings is None:
+        return PUBLISHED
+    return settings if isinstance(settings, CascadeSettings) else CascadeSettings.from_dict(settings)
+
+
+class Show1Pipeline(DiffusionPipeline):
+    """Text to video: keyframes, interpolation and upscaling in pixels, then upscaling in latents (Show-1, arXiv 2309.15818).
+
+    Args:
+        tokenizer, text_encoder: T5, read by all pixel stages.
+        keyframes_unet, keyframes_scheduler: text -> keyframes.
+        interpolation_unet, interpolation_scheduler: keyframes -> all frames.
+        first_frame_unet, first_frame_scheduler, first_frame_noising_scheduler: image upscaler for the first frame.
+        pixel_upscale_unet, pixel_upscale_scheduler, pixel_upscale_noising_scheduler: video upscaler.
+        latent_tokenizer, latent_text_encoder, latent_unet, latent_scheduler, vae: expert translation.
+        settings: sampling defaults, kept in `model_index.json`; the published ones where none are given.
+        vocabulary: what the model was taught to draw: `objects`, `places`, `motions`, `words`; None for an open vocabulary.
+    """
+
+    model_cpu_offload_seq = (
+        "text_encoder->keyframes_unet->interpolation_unet->first_frame_unet->pixel_upscale_unet->latent_text_encoder->latent_unet->vae"
+    )
+    _optional_components = ["tokenizer", "text_encoder"]  # noqa: RUF012  # freed, or embeddings are given instead
+
+    def __init__(
+        self,
+        keyframes_unet: nn.Module,
+        keyframes_scheduler: Any,
+        interpolation_unet: nn.Module,
+        interpolation_scheduler: Any,
+        first_frame_unet: nn.Module,
+        first_frame_scheduler: Any,
+        first_frame_noising_scheduler: Any,
+        pixel_upscale_unet: nn.Module,
+        pixel_upscale_scheduler: Any,
+        pixel_upscale_noising_scheduler: Any,
+        latent_tokenizer: Any,
+        latent_text_encoder: nn.Module,
+        latent_unet: nn.Module,
+        latent_scheduler: Any,
+        vae: nn.Module,
+        tokenizer: Any = None,
+        text_encoder: nn.Module | None = None,
+        settings: CascadeSettings | Mapping[str, Any] | None = None,
+        vocabulary: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            keyframes_unet=keyframes_unet,
+            keyframes_scheduler=keyframes_scheduler,
+            interpolation_unet=interpolation_unet,
+            interpolation_scheduler=interpolation_scheduler,
+            first_frame_unet=first_frame_unet,
+            first_frame_scheduler=first_frame_scheduler,
+            first_frame_noising_scheduler=first_frame_noising_scheduler,
+            pixel_upscale_unet=pixel_upscale_unet,
+            pixel_upscale_scheduler=pixel_upscale_scheduler,
+            pixel_upscale_noising_scheduler=pixel_upscale_noising_scheduler,
+            latent_tokenizer=latent_tokenizer,
+            latent_text_encoder=latent_text_encoder,
+            latent_unet=latent_unet,
+            latent_scheduler=latent_scheduler,
+            vae=vae,
+        )
+        self.settings = read_settings(settings)
+        self.vocabulary = {name: list(words) for name, words in (vocabulary or {}).items()}
+        self.register_to_config(settings=self.settings.to_dict(), vocabulary=self.vocabulary)
+        self.load_text_encoder: Callable[[], nn.Module] | None = None
+        """Where set, T5 is loaded by it when a prompt is to be encoded, and freed again afterwards."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path | None = None, **options: Any) -> Show1Pipeline:
+        """Load a pipeline's folder; see `show1.cascade.folder.load_pipeline`."""
+        from show1.cascade.folder import load_pipeline
+
+        return load_pipeline(cls, pretrained_model_name_or_path, **options)
+
+    @classmethod
+    def from_published(cls, **options: Any) -> Show1Pipeline:
+        """Load the five published checkpoints; see `show1.cascade.published.load_published`."""
+        from show1.cascade.published import load_published
+
+        return load_published(cls, **options)
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:  # type: ignore[override]
+        """Write everything into one folder in diffusers' format (T5 too, where it is loaded on demand)."""
+        if self.text_encoder is not None or self.load_text_encoder is None:
+            super().save_pretrained(save_directory, **options)
+            return
+        self.register_modules(text_encoder=self.load_text_encoder())
+        try:
+            super().save_pretrained(save_directory, **options)
+        finally:
+            self.register_modules(text_encoder=None)
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """Words of a prompt that the model was never taught, in order; none for an open vocabulary."""
+        if not self.vocabulary.get("words"):
+            return []
+        known = set(self.vocabulary["words"])
+        words = "".join(c if c.isalnum() or c in "'-" else " " for c in prompt.lower()).split()
+        return list(dict.fromkeys(word for word in words if word not in known))
+
+    @torch.no_grad()
+    def encode_prompt(
+        self, prompts: Sequence[str], negative_prompts: Sequence[str], *, clean_caption: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """T5 embeddings of prompts and negative prompts, each [B, L, D].
+
+        Raises:
+            PromptError: there is no text encoder.
+        """
+        if self.text_encoder is None and self.load_text_encoder is not None:
+            self.register_modules(text_encoder=self.load_text_encoder().to(self._execution_device))
+        if self.text_encoder is None or self.tokenizer is None:
+            raise PromptError("this pipeline has no text encoder: pass prompt_embeds and negative_prompt_embeds")
+        length = self.settings.max_text_tokens
+        texts = [*prompts, *negative_prompts]
+        both = encode_t5(self.tokenizer, self.text_encoder, texts, length, clean=clean_caption)
+        if self.load_text_encoder is not None:
+            self.register_modules(text_encoder=None)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        positive, negative = both.split([len(prompts), len(negative_prompts)])
+        return positive, negative
+
+    @torch.no_grad()
+    def encode_latent_prompt(self, prompts: Sequence[str], negative_prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """CLIP embeddings for the latent stage, each [B, L, D]."""
+        both = encode_clip(self.latent_tokenizer, self.latent_text_encoder, [*prompts, *negative_prompts])
+        positive, negative = both.chunk(2)
+        return positive, negative
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | Sequence[str] | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
+        *,
+        seed: int | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        num_videos_per_prompt: int = 1,
+        stop_after: str = "latent",
+        num_inference_steps: int | Mapping[str, int] | None = None,
+        guidance_scale: float | Mapping[str, float] | None = None,
+        settings: CascadeSettings | Mapping[str, Any] | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        latent_prompt_embeds: Tensor | None = None,
+        latent_negative_prompt_embeds: Tensor | None = None,
+        clean_caption: bool = True,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[[Any, int, Tensor, dict[str, Any]], dict[str, Any] | None] | None = None,
+    ) -> Show1Output | tuple[Frames]:
+        """Make videos.
+
+        Args:
+            prompt: one or several; None where all embeddings are given.
+            negative_prompt: what to avoid, for all prompts or one for each. Without it the pixel stages avoid nothing
+                and the latent stage avoids `settings.latent_negative_prompt`.
+            seed: video k is made with seed + k; a random seed where neither seed nor generator is given.
+            generator: one for all (its initial seed counts as `seed`), or one a video.
+            num_videos_per_prompt: videos of each prompt.
+            stop_after: last stage to run: keyframes, interpolation, pixel or latent.
+            num_inference_steps: for all samplers, or by name (keyframes, interpolation, first_frame, pixel, latent).
+            guidance_scale: likewise.
+            settings: in place of the pipeline's own.
+            prompt_embeds, negative_prompt_embeds: T5 embeddings [prompts, L, D] in place of text.
+            latent_prompt_embeds, latent_negative_prompt_embeds: CLIP embeddings [prompts, L, D] likewise.
+            clean_caption: clean prompts as DeepFloyd IF does before T5 reads them; else they are only lower-cased.
+            output_type: `pil`, `np` or `pt`, see `Show1Output.frames`.
+            return_dict: False gives a tuple of the frames alone.
+            callback_on_step_end: called with (pipeline, step, timestep, {"latents", "stage"}) after each denoising step;
+                "latents" of what it returns goes on.
+
+        Raises:
+            PromptError, SettingsError: what is wrong, with which value, and the way out.
+        """
+        check_choices(stop_after, output_type, num_videos_per_prompt)
+        chosen = self.settings if settings is None else read_settings(settings)
+        chosen = chosen.with_samplers("steps", num_inference_steps).with_samplers("guidance", guidance_scale)
+        check_sizes(chosen, self.components)
+        prompts = prompt_list(prompt, prompt_embeds)
+        negatives = negative_list(negative_prompt, len(prompts))
+        texts = self._texts(prompts, negatives, prompt_embeds, negative_prompt_embeds, num_videos_per_prompt, clean_caption)
+        latent_text = None
+        if stop_after == "latent":
+            latent_negatives = negatives if negative_prompt is not None else [chosen.latent_negative_prompt] * len(prompts)
+            embeds = (latent_prompt_embeds, latent_negative_prompt_embeds)
+            latent_text = self._latent_text(prompts, latent_negatives, *embeds, num_videos_per_prompt)
+        seeds = choose_seeds(seed, generator, len(prompts) * num_videos_per_prompt)
+        call = Call(chosen, seeds, self._step_callbacks(callback_on_step_end))
+        output = self._run(call, texts, latent_text, stop_after)
+        self.maybe_free_model_hooks()
+        output.frames = as_output(list(output.stages().values())[-1], output_type)
+        return output if return_dict else (output.frames,)
+
+    def _run(self, call: Call, text: Text, latent_text: Text | None, stop_after: str) -> Show1Output:
+        """The stages in order."""
+        output = Show1Output(frames=[], seeds=call.seeds)
+        last = STAGES.index(stop_after)
+        for name, make in (
+            ("keyframes", lambda: self._keyframes(call, text)),
+            ("interpolated", lambda: self._interpolated(call, text, output.keyframes)),
+            ("pixel_upscaled", lambda: self._pixel_upscaled(call, text, output)),
+            ("latent_upscaled", lambda: self._latent_upscaled(call, latent_text, output.pixel_upscaled)),
+        )[: last + 1]:
+            started = time.perf_counter()
+            setattr(output, name, make())
+            output.seconds[STAGES[len(output.seconds)]] = time.perf_counter() - started
+        return output
+
+    def _sampler(self, component: str, settings: SamplerSettings) -> Sampler:
+        unet, scheduler = getattr(self, f"{component}_unet"), getattr(self, f"{component}_scheduler")
+        return Sampler(unet, scheduler, settings, self._execution_device)
+
+    def _keyframes(self, call: Call, text: Text) -> Tensor:
+        s = call.settings
+        sampler = self._sampler("keyframes", s.keyframes)
+        on_step = call.on_step("keyframes", s.keyframes.steps)
+        return sample_keyframes(sampler, text, s.num_keyframes, s.keyframe_size, call.seeds, on_step)
+
+    def _interpolated(self, call: Call, text: Text, keyframes: Tensor | None) -> Tensor:
+        assert keyframes is not None
+        s = call.settings
+        sampler = self._sampler("interpolation", s.interpolation)
+        on_step = call.on_step("interpolation", s.interpolation.steps)
+        return sample_interpolation(sampler, text, keyframes, s.between, call.seeds, on_step)
+
+    def _pixel_upscaled(self, call: Call, text: Text, output: Show1Output) -> Tensor:
+        low, s = output.interpolated, call.settings
+        assert low is not None
+        sampler = self._sampler("first_frame", s.first_frame)
+        on_step = call.on_step("first_frame", s.first_frame.steps)
+        noising = self.first_frame_noising_scheduler
+        first = sample_first_frame(sampler, noising, text, low[:, :, :1], s.pixel_scale, call.seeds, on_step)
+        output.first_frame = first
+        sampler = self._sampler("pixel_upscale", s.pixel)
+        windows = len(plan_windows(low.shape[2], s.window, s.stride))
+        on_step = call.on_step("pixel", s.pixel.steps * windows)
+        noising = self.pixel_upscale_noising_scheduler
+        return sample_pixel_upscale(sampler, noising, text, low, first, s.pixel_scale, s.window, s.stride, call.seeds, on_step)
+
+    def _latent_upscaled(self, call: Call, text: Text | None, video: Tensor | None) -> Tensor:
+        assert video is not None and text is not None
+        s = call.settings
+        sampler = self._sampler("latent", s.latent)
+        on_step = call.on_step("latent", s.latent.steps_run())
+        return sample_latent_upscale(sampler, self.vae, text, video, s.final_size, call.seeds, on_step)
+
+    def _step_callbacks(self, callback: Any) -> Callable[[str, int], OnStep]:
+        """Progress bars, and the caller's callback, for each stage."""
+
+        def for_stage(stage: str, steps: int) -> OnStep:
+            bars: list[Any] = []  # made at the first step: a stage with nothing to do shows none
+
+            def on_step(index: int, timestep: Tensor, sample: Tensor) -> Tensor:
+                if not bars:
+                    bars.append(self.progress_bar(total=steps))
+                    bars[0].set_description(stage)
+                bars[0].update()
+                if bars[0].n >= steps:
+                    bars[0].close()
+                if callback is None:
+                    return sample
+                changed = callback(self, index, timestep, {"latents": sample, "stage": stage}) or {}
+                return changed.get("latents", sample)
+
+            return on_step
+
+        return for_stage
+
+    def _texts(
+        self, prompts: list[str], negatives: list[str], given: Tensor | None, given_negative: Tensor | None, videos: int, clean: bool
+    ) -> Text:
+        """T5 text of every video, encoding only what is not given."""
+        width = self.keyframes_unet.config.encoder_hid_dim or self.keyframes_unet.config.cross_attention_dim
+        positive, negative = given, given_negative
+        if positive is None or negative is None:
+            made_positive, made_negative = self.encode_prompt(
+                prompts if positive is None else [], negatives if negative is None else [], clean_caption=clean
+            )
+            positive = made_positive if positive is None else positive
+            negative = made_negative if negative is None else negative
+        return self._checked_text(("prompt_embeds", positive), ("negative_prompt_embeds", negative), len(prompts), width, videos)
+
+    def _latent_text(
+        self, prompts: list[str], negatives: list[str], given: Tensor | None, given_negative: Tensor | None, videos: int
+    ) -> Text:
+        """CLIP text of every video."""
+        if given is None or given_negative is None:
+            if not any(prompts) and given is None:
+                logger.warning("the latent stage was given no prompt and no latent_prompt_embeds: it upscales without text")
+            positive, negative = self.encode_latent_prompt(prompts, negatives)
+            given = positive if given is None else given
+            given_negative = negative if given_negative is None else given_negative
+        width = self.latent_unet.config.cross_attention_dim
+        names = ("latent_prompt_embeds", given), ("latent_negative_prompt_embeds", given_negative)
+        return self._checked_text(*names, len(prompts), width, videos)
+
+    def _checked_text(self, positive: tuple[str, Tensor], negative: tuple[str, Tensor], count: int, width: int, videos: int) -> Text:
+        texts = []
+        for name, embeddings in (positive, negative):
+            check_embeddings(name, embeddings, count, width)
+            texts.append(embeddings.to(self._execution_device, self.keyframes_unet.dtype).repeat_interleave(videos, 0))
+        if texts[0].shape != texts[1].shape:
+            raise PromptError(f"{positive[0]} and {negative[0]} differ in length: {texts[0].shape[1]} and {texts[1].shape[1]} tokens")
+        return Text(*texts)
+
+
+Show1Pipeline.__module__ = "show1"  # what saved pipelines name: it outlives moves of this file

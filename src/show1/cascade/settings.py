@@ -1,0 +1,133 @@
+"""Sampling settings of every stage; the published defaults in one table, each with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from show1.errors import SettingsError
+
+STAGES = ("keyframes", "interpolation", "pixel", "latent")
+"""The stages a user can stop after; `first_frame` is the image upscaler inside `pixel`."""
+
+SAMPLERS = ("keyframes", "interpolation", "first_frame", "pixel", "latent")
+"""Everything that denoises, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerSettings:
+    """How one network samples."""
+
+    steps: int
+    """Denoising steps."""
+    guidance: float
+    """Classifier-free guidance scale; 1 leaves guidance out."""
+    noise_level: int | None = None
+    """Noise put on an upscaler's condition, as a training timestep 0..999."""
+    strength: float | None = None
+    """Share of the noise schedule the latent stage runs through (SDEdit), 0..1."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1000:
+            raise SettingsError(f"steps is {self.steps}; use 1 to 1000")
+        if not 0.0 <= self.guidance <= 100.0:
+            raise SettingsError(f"guidance is {self.guidance}; use 0 to 100 (1 leaves guidance out)")
+        if self.noise_level is not None and not 0 <= self.noise_level <= 999:
+            raise SettingsError(f"noise_level is {self.noise_level}; use 0 to 999")
+        if self.strength is not None and not 0.0 < self.strength <= 1.0:
+            raise SettingsError(f"strength is {self.strength}; use a number above 0 and at most 1")
+        if self.steps_run() < 1:
+            raise SettingsError(f"{self.steps} steps at strength {self.strength} leave no step to run; raise one of them")
+
+    def steps_run(self) -> int:
+        """Steps that are really run: `strength` skips the first ones."""
+        return min(int(self.steps * (1.0 if self.strength is None else self.strength)), self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeSettings:
+    """How a whole cascade samples. Sizes are (width, height) in pixels."""
+
+    keyframes: SamplerSettings
+    interpolation: SamplerSettings
+    first_frame: SamplerSettings
+    pixel: SamplerSettings
+    latent: SamplerSettings
+    num_keyframes: int = 8
+    """Keyframes a video; n keyframes make (n - 1) * (between + 1) + 1 frames."""
+    between: int = 3
+    """New frames between two keyframes."""
+    keyframe_size: tuple[int, int] = (64, 40)
+    pixel_scale: int = 4
+    """How many times the pixel stage enlarges."""
+    final_size: tuple[int, int] = (576, 320)
+    window: int = 8
+    """Frames the pixel stage upscales at a time."""
+    stride: int = 7
+    """Frames from one window's start to the next."""
+    fps: float = 7.5
+    """Frames a second of the finished video."""
+    max_text_tokens: int = 77
+    """Tokens of the prompt that T5 reads; shorter prompts are padded to it, longer ones cut."""
+    latent_negative_prompt: str = ""
+    """Negative prompt of the latent stage where the caller gives none."""
+
+    def __post_init__(self) -> None:
+        for name, least in {"num_keyframes": 1, "between": 0, "pixel_scale": 1, "window": 2, "stride": 1, "max_text_tokens": 1}.items():
+            if getattr(self, name) < least:
+                raise SettingsError(f"{name} is {getattr(self, name)}; use {least} or more")
+        if self.stride >= self.window:
+            raise SettingsError(f"stride {self.stride} needs a window longer than {self.window}: neighbours share a frame")
+        if not 0.0 < self.fps <= 240.0:
+            raise SettingsError(f"fps is {self.fps}; use a number above 0 and at most 240")
+
+    def num_frames(self) -> int:
+        """Frames of the finished video."""
+        return (self.num_keyframes - 1) * (self.between + 1) + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for a config file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CascadeSettings:
+        """From plain values; unknown names are an error.
+
+        Raises:
+            SettingsError: a name that is not a setting.
+        """
+        known = {f.name for f in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise SettingsError(f"unknown setting '{name}'; known: {', '.join(sorted(known))}")
+        parts: dict[str, Any] = {}
+        for name, value in values.items():
+            if name in SAMPLERS:
+                parts[name] = SamplerSettings(**value)
+            else:
+                parts[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**parts)
+
+    def with_samplers(self, name: str, value: float | Mapping[str, float] | None) -> CascadeSettings:
+        """A copy with `steps` or `guidance` changed: one number for all samplers, or a number for each sampler named."""
+        if value is None:
+            return self
+        changes = dict(value) if isinstance(value, Mapping) else dict.fromkeys(SAMPLERS, value)
+        for sampler in changes:
+            if sampler not in SAMPLERS:
+                raise SettingsError(f"{name} given for unknown stage '{sampler}'; known: {', '.join(SAMPLERS)}")
+        parts: dict[str, Any] = {s: replace(getattr(self, s), **{name: v}) for s, v in changes.items()}
+        return replace(self, **parts)
+
+
+PUBLISHED = CascadeSettings(
+    # steps, guidance and noise levels: the authors' run_inference.py; guidance of the latent stage: the default of
+    # diffusers' VideoToVideoSDPipeline, which that script relies on; sizes and rates: paper, section 4.1, and the script.
+    keyframes=SamplerSettings(steps=75, guidance=9.0),
+    interpolation=SamplerSettings(steps=75, guidance=4.0),
+    first_frame=SamplerSettings(steps=70, guidance=4.0, noise_level=150),
+    pixel=SamplerSettings(steps=125, guidance=7.0, noise_level=250),
+    latent=SamplerSettings(steps=50, guidance=15.0, strength=0.8),
+    latent_negative_prompt="low resolution, blur",
+)

@@ -1,0 +1,226 @@
+"""Building blocks of the pixel video UNet: DeepFloyd IF's residual and text attention blocks with temporal layers between.
+
+Shapes: B videos, F frames, C channels, H x W pixels. Every block works on frames stacked as [B*F, C, H, W].
+Parameter names follow the published checkpoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from diffusers.models.attention_processor import Attention, AttnAddedKVProcessor2_0
+from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TEMPORAL_DROPOUT = 0.1  # as published; active in training mode only
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockConfig:
+    """What all blocks of one network share."""
+
+    time_channels: int
+    """Width of the time embedding."""
+    groups: int
+    """Groups of the spatial group norms."""
+    eps: float
+    """Epsilon of the residual blocks' norms."""
+    activation: str
+    """Activation of the residual blocks."""
+    time_scale_shift: str
+    """How the time embedding enters a residual block: `default` (added) or `scale_shift`."""
+    skip_time_act: bool
+    """True when the time embedding was already activated."""
+    text_channels: int
+    """Width of the projected text that attention reads."""
+    text_norm: str | None
+    """Norm of the text inside attention, or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelConfig:
+    """One resolution level of the network."""
+
+    attention: bool
+    """Whether text attention and temporal transformers are there."""
+    head_dim: int
+    """Width of a head of the text attention (and, as published, the number of heads of the temporal one)."""
+    only_cross_attention: bool
+    """True: queries see the text alone; False: text and pixels."""
+    scale: float
+    """Divisor of the residual blocks' output."""
+
+
+class TemporalConv(TemporalConvLayer):
+    """diffusers' four 3x1x1 convolutions over time, run as 2D convolutions over (frame, pixel): same result, faster on CPUs."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, dropout=TEMPORAL_DROPOUT)
+
+    def forward(self, hidden: Tensor, num_frames: int = 1) -> Tensor:
+        """[B*F, C, H, W] -> the same shape."""
+        frames, channels, height, width = hidden.shape
+        shape = (frames // num_frames, num_frames, channels, height * width)
+        video = residual = hidden.reshape(shape).transpose(1, 2).contiguous()
+        for stage in (self.conv1, self.conv2, self.conv3, self.conv4):
+            *before, conv = cast("nn.Sequential", stage)
+            for layer in before:
+                video = layer(video)
+            video = functional.conv2d(video, conv.weight.squeeze(-1), conv.bias, padding=(1, 0))
+        return (residual + video).transpose(1, 2).reshape(hidden.shape)
+
+
+class TemporalTransformer(TransformerTemporalModel):
+    """diffusers' temporal transformer, identity at the start: attends over the frames at each pixel, twice, then a feed-forward.
+
+    As published, `head_dim` is the number of heads and `channels // head_dim` their width.
+    """
+
+    def __init__(self, channels: int, head_dim: int, groups: int) -> None:
+        super().__init__(head_dim, channels // head_dim, in_channels=channels, norm_num_groups=groups)
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)
+
+    def forward(self, hidden: Tensor, num_frames: int = 1) -> Tensor:  # type: ignore[override]
+        """[B*F, C, H, W] -> the same shape."""
+        return super().forward(hidden, num_frames=num_frames, return_dict=False)[0]
+
+
+def residual_block(config: BlockConfig, channels_in: int, channels_out: int, scale: float, **resample: bool) -> ResnetBlock2D:
+    """A residual block of IF; `down=True` or `up=True` also changes the resolution by two."""
+    return ResnetBlock2D(
+        in_channels=channels_in,
+        out_channels=channels_out,
+        temb_channels=config.time_channels,
+        eps=config.eps,
+        groups=config.groups,
+        time_embedding_norm=config.time_scale_shift,
+        non_linearity=config.activation,
+        skip_time_act=config.skip_time_act,
+        output_scale_factor=scale,
+        **resample,
+    )
+
+
+def text_attention(config: BlockConfig, level: LevelConfig, channels: int) -> Attention:
+    """Self-attention over pixels with added text keys and values (Imagen's and IF's text attention)."""
+    return Attention(
+        query_dim=channels,
+        cross_attention_dim=channels,
+        heads=channels // level.head_dim,
+        dim_head=level.head_dim,
+        added_kv_proj_dim=config.text_channels,
+        norm_num_groups=config.groups,
+        bias=True,
+        upcast_softmax=True,
+        only_cross_attention=level.only_cross_attention,
+        cross_attention_norm=config.text_norm,
+        processor=AttnAddedKVProcessor2_0(),
+    )
+
+
+class Context:
+    """What every layer of one forward pass reads: time embedding [B*F, T], text [B*F, L, D], the frame count."""
+
+    def __init__(self, time: Tensor, text: Tensor, num_frames: int) -> None:
+        self.time = time
+        self.text = text
+        self.num_frames = num_frames
+
+
+class Block(nn.Module):
+    """Residual block -> temporal convolution (-> text attention -> temporal transformer), once per layer."""
+
+    gradient_checkpointing = False
+
+    def __init__(self, config: BlockConfig, level: LevelConfig, widths: list[tuple[int, int]]) -> None:
+        """`widths`: channels in and out of each layer's residual block."""
+        super().__init__()
+        self.resnets = nn.ModuleList(residual_block(config, i, o, level.scale) for i, o in widths)
+        self.temp_convs = nn.ModuleList(TemporalConv(o) for _, o in widths)
+        if level.attention:
+            self.attentions = nn.ModuleList(text_attention(config, level, o) for _, o in widths)
+            self.temp_attentions = nn.ModuleList(TemporalTransformer(o, level.head_dim, config.groups) for _, o in widths)
+
+    def layer(self, index: int, hidden: Tensor, context: Context) -> Tensor:
+        """One layer; in training with `gradient_checkpointing`, its activations are recomputed instead of kept."""
+        if self.training and self.gradient_checkpointing:
+            return checkpoint(self._layer, index, hidden, context, use_reentrant=False)  # type: ignore[return-value]
+        return self._layer(index, hidden, context)
+
+    def _layer(self, index: int, hidden: Tensor, context: Context) -> Tensor:
+        return self._attend(index, self._convolve(index, hidden, context), context)
+
+    def _convolve(self, index: int, hidden: Tensor, context: Context) -> Tensor:
+        hidden = self.resnets[index](hidden, context.time)
+        return self.temp_convs[index](hidden, context.num_frames)
+
+    def _attend(self, index: int, hidden: Tensor, context: Context) -> Tensor:
+        if not hasattr(self, "attentions"):
+            return hidden
+        hidden = self.attentions[index](hidden, encoder_hidden_states=context.text)
+        return self.temp_attentions[index](hidden, context.num_frames)
+
+
+class DownBlock(Block):
+    """Layers of one level on the way down, then a residual block that halves the resolution (but at the last level)."""
+
+    def __init__(
+        self, config: BlockConfig, level: LevelConfig, channels_in: int, channels_out: int, layers: int, *, resample: bool
+    ) -> None:
+        widths = [(channels_in if i == 0 else channels_out, channels_out) for i in range(layers)]
+        super().__init__(config, level, widths)
+        if resample:
+            down = residual_block(config, channels_out, channels_out, level.scale, down=True)
+            self.downsamplers = nn.ModuleList([down])
+
+    def forward(self, hidden: Tensor, context: Context) -> tuple[Tensor, list[Tensor]]:
+        """Return the output and what the way up will concatenate."""
+        skips = []
+        for index in range(len(self.resnets)):
+            hidden = self.layer(index, hidden, context)
+            skips.append(hidden)
+        for down in getattr(self, "downsamplers", ()):
+            hidden = down(hidden, context.time)
+            skips.append(hidden)
+        return hidden, skips
+
+
+class MidBlock(Block):
+    """The lowest level: a residual block, then one attention and residual block between the ways down and up."""
+
+    def __init__(self, config: BlockConfig, level: LevelConfig, channels: int) -> None:
+        super().__init__(config, level, [(channels, channels)] * 2)
+        del self.attentions[1], self.temp_attentions[1]
+
+    def forward(self, hidden: Tensor, context: Context) -> Tensor:
+        hidden = self._convolve(0, hidden, context)
+        hidden = self._attend(0, hidden, context)
+        return self._convolve(1, hidden, context)
+
+
+class UpBlock(Block):
+    """Layers of one level on the way up, each fed a skip connection, then a residual block that doubles the resolution."""
+
+    def __init__(self, config: BlockConfig, level: LevelConfig, below: int, channels: int, skips: list[int], *, resample: bool) -> None:
+        """`below`: channels coming up from the level below; `skips`: channels of the skip connections, in the order of use."""
+        widths = [((below if i == 0 else channels) + skip, channels) for i, skip in enumerate(skips)]
+        super().__init__(config, level, widths)
+        if resample:
+            self.upsamplers = nn.ModuleList([residual_block(config, channels, channels, level.scale, up=True)])
+
+    def forward(self, hidden: Tensor, take_skip: Callable[[], Tensor], context: Context) -> Tensor:
+        """`take_skip` hands out the skip connections, last made first."""
+        for index in range(len(self.resnets)):
+            hidden = self.layer(index, torch.cat([hidden, take_skip()], dim=1), context)
+        for up in getattr(self, "upsamplers", ()):
+            hidden = up(hidden, context.time)
+        return hidden

@@ -1,0 +1,200 @@
+"""Strict loading of components: every weight must be there, of the right shape, and nothing else; pickles are never executed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import diffusers
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from show1.errors import CheckpointError
+
+M = TypeVar("M", bound=nn.Module)
+
+WEIGHT_NAMES = ("diffusion_pytorch_model", "model", "pytorch_model")
+OLD_VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""Names of the VAE's attention layers before diffusers 0.18."""
+SHOWN = 5
+"""Names listed in an error."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        CheckpointError: missing or malformed.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"cannot read '{path}': {error.strerror or error}") from error
+    except ValueError as error:
+        raise CheckpointError(f"'{path}' is not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"'{path}' must hold a JSON object")
+    return values
+
+
+def weight_files(folder: Path, variant: str | None) -> list[Path]:
+    """The files that hold a component's weights, sharded or not.
+
+    safetensors come before pickles, the wanted variant before the plain one; a folder that has only another variant's
+    files gives those (the published folders mix them).
+
+    Raises:
+        CheckpointError: none there.
+    """
+    found = sorted(p.name for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
+    variants = [v for v in dict.fromkeys([variant, None, "fp16"]) if v is None or v]
+    for kind in ("safetensors", "bin"):
+        for choice in variants:
+            middle = f".{choice}" if choice else ""
+            for base in WEIGHT_NAMES:
+                for name in (f"{base}.{kind}.index{middle}.json", f"{base}{middle}.{kind}.index.json"):
+                    if name in found:
+                        shards = set(read_json(folder / name).get("weight_map", {}).values())
+                        return [folder / shard for shard in sorted(shards)]
+                if f"{base}{middle}.{kind}" in found:
+                    return [folder / f"{base}{middle}.{kind}"]
+    raise CheckpointError(f"no weights in '{folder}': expected {WEIGHT_NAMES[0]}.safetensors, a .bin, or their fp16 variants")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from a .safetensors file, or from a .bin read weights-only.
+
+    Raises:
+        CheckpointError: missing, truncated, or a pickle that holds more than weights.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(f"cannot read the weights '{path}': {_short(error)}; download the file again") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"'{path}' holds more than weights and was not loaded (it could run code): {_short(error)}") from error
+    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
+        raise CheckpointError(f"'{path}' does not hold tensors by name")
+    return weights
+
+
+def _short(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
+def _renamed(weights: dict[str, Tensor], known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Map the VAE's old attention names, and drop buffers that newer libraries compute."""
+    result = {}
+    for name, tensor in weights.items():
+        parts = name.split(".")
+        if name not in known and len(parts) > 1 and parts[-2] in OLD_VAE_ATTENTION:
+            name = ".".join([*parts[:-2], OLD_VAE_ATTENTION[parts[-2]], parts[-1]])
+            tensor = tensor.reshape(known[name].shape) if name in known and tensor.numel() == known[name].numel() else tensor
+        if not name.endswith("position_ids"):
+            result[name] = tensor
+    return result
+
+
+def check_weights(weights: Mapping[str, Tensor], known: Mapping[str, Tensor], where: Path) -> None:
+    """Raise CheckpointError naming weights that are missing, unexpected or of another shape."""
+    problems = {
+        "missing": [n for n in known if n not in weights],
+        "unexpected": [n for n in weights if n not in known],
+        "of another shape": [
+            f"{n} {list(w.shape)}, expected {list(known[n].shape)}" for n, w in weights.items() if n in known and w.shape != known[n].shape
+        ],
+    }
+    told = []
+    for problem, names in problems.items():
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            told.append(f"{len(names)} {problem}: {', '.join(names[:SHOWN])}{more}")
+    if told:
+        raise CheckpointError(f"the weights in '{where}' do not fit their config: " + "; ".join(told))
+
+
+def load_network(cls: type[M], folder: Path, *, dtype: torch.dtype = torch.float32, variant: str | None = None) -> M:
+    """Load a diffusers network from its folder, in eval mode.
+
+    Args:
+        cls: the network's class; the class named in config.json is not consulted.
+        folder: holds config.json and the weights.
+        dtype: what to hold the weights in.
+        variant: `fp16` to prefer such files.
+
+    Raises:
+        CheckpointError: missing or unreadable files, or weights that do not fit the config, with their names.
+    """
+    config = read_json(folder / "config.json")
+    with torch.device("meta"):
+        network = cls.from_config(config)  # type: ignore[attr-defined]
+    known = network.state_dict()
+    weights: dict[str, Tensor] = {}
+    for path in weight_files(folder, variant):
+        weights |= read_weights(path)
+    weights = _renamed(weights, known)
+    check_weights(weights, known, folder)
+    network.load_state_dict({name: tensor.to(dtype) for name, tensor in weights.items()}, assign=True)
+    return network.eval()
+
+
+def load_scheduler(folder: Path, **overrides: Any) -> Any:
+    """Load a diffusers scheduler of the class that its config names.
+
+    Raises:
+        CheckpointError: missing or unreadable config, or no such scheduler.
+    """
+    config = read_json(folder / "scheduler_config.json")
+    name = str(config.get("_class_name"))
+    if not name.endswith("Scheduler") or not hasattr(diffusers, name):
+        raise CheckpointError(f"'{folder}' names the scheduler '{name}', which diffusers {diffusers.__version__} does not have")
+    return getattr(diffusers, name).from_config({**config, **overrides})
+
+
+def load_transformer(cls: Any, folder: Path, *, dtype: torch.dtype = torch.float32, variant: str | None = None) -> Any:
+    """Load a text encoder with transformers, strictly and without executing pickles, in eval mode.
+
+    Raises:
+        CheckpointError: missing or unreadable files, or missing weights, with their names.
+    """
+    files = weight_files(folder, variant)
+    chosen = next((v for v in (variant, "fp16") if v and f".{v}." in files[0].name), None)
+    try:
+        encoder, info = cls.from_pretrained(
+            folder,
+            dtype=dtype,
+            variant=chosen,
+            use_safetensors=files[0].suffix == ".safetensors",
+            weights_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"cannot load the text encoder in '{folder}': {_short(error)}") from error
+    missing = sorted(n for n in info["missing_keys"] if not n.endswith("position_ids"))
+    shapes = [str(key) for key in info.get("mismatched_keys", ())]
+    if missing or shapes:
+        raise CheckpointError(
+            f"the weights in '{folder}' do not fit their config: missing {missing[:SHOWN]}, other shapes {shapes[:SHOWN]}"
+        )
+    return encoder.eval()
+
+
+def load_tokenizer(cls: Any, folder: Path) -> Any:
+    """Load a tokenizer with transformers.
+
+    Raises:
+        CheckpointError: missing or unreadable files.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no tokenizer folder '{folder}'")
+    try:
+        return cls.from_pretrained(folder)
+    except Exception as error:  # tokenizers raise bare Exceptions
+        raise CheckpointError(f"cannot load the tokenizer in '{folder}': {_short(error)}") from error

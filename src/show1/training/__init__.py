@@ -1,0 +1,1 @@
+"""Training of every stage: one loop, one configuration format, the conditions that sampling uses."""

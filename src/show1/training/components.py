@@ -1,0 +1,66 @@
+"""What a run trains: components made from a config, or loaded from where the run starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from torch import nn
+
+from show1.errors import CheckpointError, SettingsError
+from show1.models.inflate import inflate
+from show1.models.loading import load_network, load_scheduler
+from show1.models.unet import PixelUNet
+from show1.training.config import TrainConfig
+
+NETWORKS: dict[str, Any] = {
+    "keyframes-image": diffusers.UNet2DConditionModel,
+    "keyframes": PixelUNet,
+    "interpolation": PixelUNet,
+    "first-frame": diffusers.UNet2DConditionModel,
+    "pixel": PixelUNet,
+    "vae": diffusers.AutoencoderKL,
+    "latent": diffusers.UNet3DConditionModel,
+}
+
+
+def start_folder(config: TrainConfig, name: str, base: Path) -> Path | None:
+    """The folder a component starts from, if the config names one."""
+    return base / config.start[name] if name in config.start else None
+
+
+def make_network(config: TrainConfig, base: Path) -> nn.Module:
+    """The stage's network: loaded from `start.network` (an image network is inflated for a video stage), or new."""
+    wanted = NETWORKS[config.stage]
+    folder = start_folder(config, "network", base)
+    if folder is None:
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            return wanted.from_config(dict(config.network))
+    if wanted is PixelUNet and _class_name(folder) == "UNet2DConditionModel":
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            return inflate(load_network(diffusers.UNet2DConditionModel, folder))
+    return load_network(wanted, folder)
+
+
+def _class_name(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "config.json").read_text()).get("_class_name"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read '{folder / 'config.json'}': {error}") from error
+
+
+def make_scheduler(config: TrainConfig, base: Path) -> Any:
+    """The stage's sampling scheduler, which also defines its noise schedule in training."""
+    folder = start_folder(config, "scheduler", base)
+    if folder is not None:
+        return load_scheduler(folder)
+    values = dict(config.scheduler)
+    name = values.pop("_class_name", None)
+    if not name or not hasattr(diffusers, name):
+        raise SettingsError(f"[scheduler] needs the `_class_name` of a diffusers scheduler, not {name!r}")
+    return getattr(diffusers, name).from_config(values)

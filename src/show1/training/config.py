@@ -1,0 +1,132 @@
+"""A training run's configuration: a TOML file, checked key by key."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from show1.errors import SettingsError
+
+STAGES = ("keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The emoji world a stage is trained on."""
+
+    objects: tuple[str, ...] | None = None
+    """Objects to draw; all where none are named."""
+    max_count: int = 3
+    """Most objects in a clip."""
+    motions: tuple[str, ...] | None = None
+    """Motions to draw; all where none are named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What one run trains, on what, and how."""
+
+    stage: str
+    """One of STAGES."""
+    steps: int
+    """Optimizer steps."""
+    batch_size: int
+    """Clips (or pictures) a step, over all processes."""
+    learning_rate: float = 3e-4
+    """Peak learning rate of AdamW."""
+    temporal_learning_rate: float | None = None
+    """Learning rate of temporal layers where it differs."""
+    warmup_steps: int = 200
+    """Steps of linear warm-up."""
+    decay_steps: int = 0
+    """Last steps over which the learning rate falls linearly to zero."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay."""
+    gradient_clip: float = 1.0
+    """Largest gradient norm."""
+    ema_decay: float = 0.999
+    """Decay of the averaged weights that are shipped, warmed up from zero."""
+    min_snr_gamma: float | None = 5.0
+    """Clamp of the Min-SNR loss weights; 0 in a file turns them off."""
+    caption_dropout: float = 0.1
+    """Share of captions left empty, for guidance."""
+    precision: str = "no"
+    """Mixed precision: `no`, `bf16` or `fp16`."""
+    seed: int = 0
+    """Seed of weights, clips, noise and dropout."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; the last two are kept."""
+    sample_every: int = 0
+    """Steps between sample sheets; 0 makes one at the end only."""
+    log_every: int = 20
+    """Steps averaged into one line of losses.csv."""
+    frames: int = 8
+    """Frames a clip where the stage leaves it open (keyframes, pixel, latent)."""
+    crop: tuple[int, int] | None = None
+    """(height, width) in pixels of the part of a picture that upscalers, VAE and latent stage train on; None for the whole."""
+    max_noise_level: int = 300
+    """Highest noise level of an upscaler's condition in training."""
+    condition_noise: float = 0.0
+    """Standard deviation of the noise on interpolation's keyframes and on a window's first frame, so that errors of earlier stages are met."""
+    max_timestep: int | None = None
+    """Train on timesteps below this one: 900 in the second phase of the latent stage (expert translation)."""
+    text_tokens: int = 32
+    """Tokens a caption is padded to for T5."""
+    train_text: bool = False
+    """Train the text encoder too."""
+    temporal_dropout: float = 0.1
+    """Dropout inside temporal convolutions while training."""
+    network: Mapping[str, Any] = field(default_factory=dict)
+    """config.json keys of the network that is trained."""
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
+    """scheduler_config.json keys, `_class_name` among them."""
+    text_encoder: Mapping[str, Any] = field(default_factory=dict)
+    """config.json keys of a text encoder made anew."""
+    start: Mapping[str, str] = field(default_factory=dict)
+    """Component name -> folder to start from, e.g. `network`, `text_encoder`, `tokenizer`, `vae`; relative to the run's folder."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """What to train on."""
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise SettingsError(f"unknown stage '{self.stage}'; known: {', '.join(STAGES)}")
+        for name in ("steps", "batch_size", "checkpoint_every", "log_every", "frames", "text_tokens"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; use 1 or more")
+        if self.precision not in ("no", "bf16", "fp16"):
+            raise SettingsError(f"precision is '{self.precision}'; use no, bf16 or fp16")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, to be kept with the weights."""
+        return asdict(self)
+
+
+def _checked(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    known = {f.name for f in fields(cls)}
+    for name in values:
+        if name not in known:
+            raise SettingsError(f"{where}: unknown key '{name}'; known: {', '.join(sorted(known))}")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def load_config(path: str | Path, **overrides: Any) -> TrainConfig:
+    """Read a run's TOML file; `overrides` replace its keys where they are not None.
+
+    Raises:
+        SettingsError: missing or malformed file, unknown key, impossible value.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the configuration '{path}': {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"'{path}' is not valid TOML: {error}") from error
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    data = DataConfig(**_checked(DataConfig, values.pop("data", {}), f"{path} [data]"))
+    try:
+        return TrainConfig(**_checked(TrainConfig, values, str(path)), data=data)
+    except TypeError as error:
+        raise SettingsError(f"{path}: {error}") from error

@@ -1,0 +1,18 @@
+"""Sample sheets: fixed clips as they are drawn and as a stage makes them, frame beside frame."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from show1.training.clips import Clips
+from show1.training.tasks import Task
+from show1.video import contact_sheet, to_pil
+
+SHEET_CLIPS = 4
+
+
+def sample_sheet(task: Task) -> Image.Image:
+    """Two rows a clip, drawn and made; the clips are the same at every step of a run."""
+    clips = Clips.training(task.world, list(range(SHEET_CLIPS)), task.device)
+    drawn, made = task.sample(clips)
+    return contact_sheet([to_pil(video) for pair in zip(drawn, made, strict=True) for video in pair])

@@ -1,0 +1,1 @@
+"""Worlds to train on: captioned clips that are drawn, not collected."""
