@@ -10,13 +10,13 @@ import diffusers
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, UNet3DConditionModel
-from tiny import named
 from torch import Tensor, nn
 
 from show1.cascade.published import AS_PUBLISHED
 from show1.cascade.settings import SamplerSettings
 from show1.cascade.stage import Sampler, Text
 from show1.models.unet import PixelUNet
+from tiny import named
 
 DATA = Path(__file__).parent / "data"
 FOLDERS = {"parity": DATA, **{name: DATA / name for name in ("variant_b", "variant_c", "variant_d")}}

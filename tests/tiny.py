@@ -15,7 +15,12 @@ from show1.training.tokenizers import CLIP_LENGTH, make_clip_tokenizer, make_t5_
 M = TypeVar("M", bound=nn.Module)
 
 TEXT_WIDTH = 16
-CAPTIONS = ("a rocket flies over the ocean at night", "two turtles move left across the desert", "a horse in the city", "low resolution, blur")
+CAPTIONS = (
+    "a rocket flies over the ocean at night",
+    "two turtles move left across the desert",
+    "a horse in the city",
+    "low resolution, blur",
+)
 
 
 def named(model: M) -> M:

@@ -25,6 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+data = typer.Typer(help="What training reads.", no_args_is_help=True)
+app.add_typer(data, name="data")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -200,7 +202,7 @@ def train(
     stage: Annotated[str, typer.Argument(help="keyframes-image, keyframes, interpolation, first-frame, pixel, vae or latent.")],
     config: Annotated[Path, typer.Option(help="The run's TOML file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The run's folder; a run that is there goes on.")],
-    sprites: Annotated[Path | None, typer.Option(help="The emoji world's sprites, see `show1 sprites`.")] = None,
+    sprites: Annotated[Path | None, typer.Option(help="The emoji world's sprites, see `show1 data sprites`.")] = None,
     steps: Annotated[int | None, typer.Option(help="In place of the file's steps.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time as if the run ended there.")] = None,
 ) -> None:
@@ -231,7 +233,7 @@ def assemble(
     out.print(f"pipeline in {assemble_pipeline(runs, settings, output)}")
 
 
-@app.command()
+@data.command()
 @for_people
 def sprites(folder: Annotated[Path, typer.Argument(help="Where to put them (about 250 MB).")]) -> None:
     """Fetch the sprites that the emoji world is drawn with (needs npm; only training does)."""

@@ -109,7 +109,8 @@ def _encode(frames: Tensor, path: Path, fps: float, tags: dict[str, str]) -> Non
     height, width = frames.shape[1:3]
     if height % 2 or width % 2:
         raise SettingsError(f"{path.suffix} needs an even width and height (yuv420p), not {width}x{height}; use .gif or another size")
-    with av.open(str(path), "w") as container:
+    # bitexact: no random ids and no library versions in the file
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         container.metadata.update(tags)
         stream: Any = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

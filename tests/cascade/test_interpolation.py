@@ -1,8 +1,8 @@
 """Interpolation: its condition, and all pairs as one batch."""
 
-import tiny
 import torch
 
+import tiny
 from show1 import PixelUNet, SamplerSettings, Show1Pipeline
 from show1.cascade.interpolation import blend_condition, sample_interpolation
 from show1.cascade.stage import Sampler, Text

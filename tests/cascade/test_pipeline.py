@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from torch import Tensor
 
+import tiny
 from show1 import Show1Output, Show1Pipeline
 
 PROMPT = "a rocket flies over the ocean"
@@ -183,8 +183,12 @@ def test_steps_and_guidance_can_be_given_by_name(pipeline: Show1Pipeline) -> Non
     assert torch.equal(low(pipeline, num_inference_steps=2).frames, plain.frames)
 
 
-@pytest.mark.parametrize(("keyframes", "between", "window", "stride"), [(1, 3, 8, 7), (2, 3, 8, 7), (5, 0, 3, 2), (5, 1, 4, 3), (2, 2, 2, 1)])
-def test_any_number_of_frames_is_upscaled_to_the_last(pipeline: Show1Pipeline, keyframes: int, between: int, window: int, stride: int) -> None:
+@pytest.mark.parametrize(
+    ("keyframes", "between", "window", "stride"), [(1, 3, 8, 7), (2, 3, 8, 7), (5, 0, 3, 2), (5, 1, 4, 3), (2, 2, 2, 1)]
+)
+def test_any_number_of_frames_is_upscaled_to_the_last(
+    pipeline: Show1Pipeline, keyframes: int, between: int, window: int, stride: int
+) -> None:
     settings = replace(tiny.SETTINGS, num_keyframes=keyframes, between=between, window=window, stride=stride)
     out = pipeline(PROMPT, seed=1, settings=settings, output_type="pt")
     frames = (keyframes - 1) * (between + 1) + 1

@@ -78,7 +78,9 @@ def test_nothing_is_refused_late(pipeline: Show1Pipeline) -> None:
     assert not calls
 
 
-@pytest.mark.parametrize("prompt", ["", " ", "\x00\x07 rocket \ud800", "火箭在夜晚飞过海洋", "🚀 over 🌊", "<b>rocket</b> & http://x.y/z.png", "a " * 4000])
+@pytest.mark.parametrize(
+    "prompt", ["", " ", "\x00\x07 rocket \ud800", "火箭在夜晚飞过海洋", "🚀 over 🌊", "<b>rocket</b> & http://x.y/z.png", "a " * 4000]
+)
 def test_odd_prompts_make_videos(pipeline: Show1Pipeline, prompt: str) -> None:
     out = pipeline(prompt, seed=1, output_type="pt")
     assert out.frames.shape == (1, 5, 3, 32, 48) and torch.isfinite(out.frames).all()

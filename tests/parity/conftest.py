@@ -1,6 +1,7 @@
 """`record` is each of the recorded runs in turn."""
 
 import pytest
+
 from recorded import FOLDERS, Record, read_record
 
 

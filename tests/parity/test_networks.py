@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from recorded import Record
 
 TOLERANCE = 1e-4

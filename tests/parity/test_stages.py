@@ -1,9 +1,9 @@
 """Every stage gives what the published one gave, to 1e-3, from the recorded output of the stage before."""
 
 import torch
-from recorded import Record
 from torch import Tensor
 
+from recorded import Record
 from show1.cascade.interpolation import sample_interpolation
 from show1.cascade.keyframes import sample_keyframes
 from show1.cascade.latent_upscale import sample_latent_upscale

@@ -15,8 +15,8 @@ def _scenes_of_all_places() -> list[Scene]:
     scenes = []
     for index, place in enumerate(PLACE_TABLE.values()):
         motion = list(MOTION_TABLE)[index % len(MOTION_TABLE)]
-        for night in (False, True)[: 1 + place.has_night]:
-            scenes.append(Scene(object="horse", place=place.name, motion=motion, count=index % 3 + 1, night=night))
+        nights = (False, True)[: 1 + place.has_night]
+        scenes += [Scene(object="horse", place=place.name, motion=motion, count=index % 3 + 1, night=night) for night in nights]
     return scenes
 
 
@@ -58,9 +58,7 @@ def test_a_crop_is_a_slice_of_the_whole(world: EmojiWorld, size: tuple[int, int]
 
 
 @pytest.mark.parametrize(("size", "mean_db", "least_db"), [((40, 64), 35.0, 28.0), ((160, 256), 40.0, 33.0)])
-def test_small_drawings_are_large_ones_scaled_down(
-    world: EmojiWorld, size: tuple[int, int], mean_db: float, least_db: float
-) -> None:
+def test_small_drawings_are_large_ones_scaled_down(world: EmojiWorld, size: tuple[int, int], mean_db: float, least_db: float) -> None:
     scenes = _scenes_of_all_places()
     seeds, times = list(range(len(scenes))), torch.tensor([1.0])
     large = world.render(scenes, seeds, times=times)[:, :, 0]

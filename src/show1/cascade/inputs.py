@@ -73,8 +73,11 @@ def choose_seeds(seed: int | None, generator: torch.Generator | Sequence[torch.G
     return [seed + k for k in range(count)]
 
 
-def check_sizes(settings: CascadeSettings, networks: Mapping[str, Any]) -> None:
-    """Raise SettingsError for sizes that a network cannot take, naming the nearest that it can."""
+def check_settings(settings: CascadeSettings, networks: Mapping[str, Any], stop_after: str) -> None:
+    """Raise SettingsError for sizes that a network cannot take, naming the nearest that it can, and for a latent stage without steps."""
+    latent = settings.latent
+    if stop_after == "latent" and latent.steps_run() < 1:
+        raise SettingsError(f"latent: {latent.steps} steps at strength {latent.strength} leave no step to run; raise one of them")
     scale = settings.pixel_scale
     pixel = (settings.keyframe_size[0] * scale, settings.keyframe_size[1] * scale)
     for name, size, network in (

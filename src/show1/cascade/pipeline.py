@@ -6,10 +6,11 @@ Shapes: B videos (prompts x videos a prompt), F frames, H x W pixels, L text tok
 from __future__ import annotations
 
 import gc
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
-from show1.cascade.inputs import Frames, as_output, check_choices, check_sizes, choose_seeds, negative_list, prompt_list
+from show1.cascade.inputs import Frames, as_output, check_choices, check_settings, choose_seeds, negative_list, prompt_list
 from show1.cascade.interpolation import sample_interpolation
 from show1.cascade.keyframes import sample_keyframes
 from show1.cascade.latent_upscale import sample_latent_upscale
@@ -29,8 +30,6 @@ from show1.diffusion.denoise import OnStep
 from show1.diffusion.windows import plan_windows
 from show1.errors import PromptError
 from show1.text import check_embeddings, encode_clip, encode_t5
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -71,6 +70,19 @@ def read_settings(settings: CascadeSettings | Mapping[str, Any] | None) -> Casca
     if settings is None:
         return PUBLISHED
     return settings if isinstance(settings, CascadeSettings) else CascadeSettings.from_dict(settings)
+
+
+@contextmanager
+def evaluating(components: Iterable[Any]) -> Iterator[None]:
+    """Networks in eval mode (the published script sampled with dropout on), and as they were afterwards."""
+    training = [c for c in components if isinstance(c, nn.Module) and c.training]
+    for network in training:
+        network.eval()
+    try:
+        yield
+    finally:
+        for network in training:
+            network.train()
 
 
 class Show1Pipeline(DiffusionPipeline):
@@ -175,9 +187,9 @@ class Show1Pipeline(DiffusionPipeline):
 
     @torch.no_grad()
     def encode_prompt(
-        self, prompts: Sequence[str], negative_prompts: Sequence[str], *, clean_caption: bool = True
+        self, prompts: Sequence[str], negative_prompts: Sequence[str], *, clean_caption: bool = True, max_text_tokens: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """T5 embeddings of prompts and negative prompts, each [B, L, D].
+        """T5 embeddings of prompts and negative prompts, each [B, L, D]; L is `max_text_tokens`, or the settings' where not given.
 
         Raises:
             PromptError: there is no text encoder.
@@ -186,7 +198,7 @@ class Show1Pipeline(DiffusionPipeline):
             self.register_modules(text_encoder=self.load_text_encoder().to(self._execution_device))
         if self.text_encoder is None or self.tokenizer is None:
             raise PromptError("this pipeline has no text encoder: pass prompt_embeds and negative_prompt_embeds")
-        length = self.settings.max_text_tokens
+        length = max_text_tokens or self.settings.max_text_tokens
         texts = [*prompts, *negative_prompts]
         both = encode_t5(self.tokenizer, self.text_encoder, texts, length, clean=clean_caption)
         if self.load_text_encoder is not None:
@@ -253,18 +265,24 @@ class Show1Pipeline(DiffusionPipeline):
         check_choices(stop_after, output_type, num_videos_per_prompt)
         chosen = self.settings if settings is None else read_settings(settings)
         chosen = chosen.with_samplers("steps", num_inference_steps).with_samplers("guidance", guidance_scale)
-        check_sizes(chosen, self.components)
+        check_settings(chosen, self.components, stop_after)
         prompts = prompt_list(prompt, prompt_embeds)
         negatives = negative_list(negative_prompt, len(prompts))
-        texts = self._texts(prompts, negatives, prompt_embeds, negative_prompt_embeds, num_videos_per_prompt, clean_caption)
-        latent_text = None
-        if stop_after == "latent":
-            latent_negatives = negatives if negative_prompt is not None else [chosen.latent_negative_prompt] * len(prompts)
-            embeds = (latent_prompt_embeds, latent_negative_prompt_embeds)
-            latent_text = self._latent_text(prompts, latent_negatives, *embeds, num_videos_per_prompt)
         seeds = choose_seeds(seed, generator, len(prompts) * num_videos_per_prompt)
         call = Call(chosen, seeds, self._step_callbacks(callback_on_step_end))
-        output = self._run(call, texts, latent_text, stop_after)
+        counts = (len(prompts), num_videos_per_prompt)
+        with evaluating(self.components.values()):
+            config = self.keyframes_unet.config
+            encode = partial(self.encode_prompt, prompts, negatives, clean_caption=clean_caption, max_text_tokens=chosen.max_text_tokens)
+            given = (prompt_embeds, negative_prompt_embeds)
+            text = self._text("", config.encoder_hid_dim or config.cross_attention_dim, given, encode, *counts)
+            latent_text = None
+            if stop_after == "latent":
+                avoided = negatives if negative_prompt is not None else [chosen.latent_negative_prompt] * len(prompts)
+                encode = partial(self.encode_latent_prompt, prompts, avoided)
+                given = (latent_prompt_embeds, latent_negative_prompt_embeds)
+                latent_text = self._text("latent_", self.latent_unet.config.cross_attention_dim, given, encode, *counts)
+            output = self._run(call, text, latent_text, stop_after)
         self.maybe_free_model_hooks()
         output.frames = as_output(list(output.stages().values())[-1], output_type)
         return output if return_dict else (output.frames,)
@@ -344,41 +362,29 @@ class Show1Pipeline(DiffusionPipeline):
 
         return for_stage
 
-    def _texts(
-        self, prompts: list[str], negatives: list[str], given: Tensor | None, given_negative: Tensor | None, videos: int, clean: bool
+    def _text(
+        self,
+        prefix: str,
+        width: int,
+        given: tuple[Tensor | None, Tensor | None],
+        encode: Callable[[], tuple[Tensor, Tensor]],
+        prompts: int,
+        videos: int,
     ) -> Text:
-        """T5 text of every video, encoding only what is not given."""
-        width = self.keyframes_unet.config.encoder_hid_dim or self.keyframes_unet.config.cross_attention_dim
-        positive, negative = given, given_negative
-        if positive is None or negative is None:
-            made_positive, made_negative = self.encode_prompt(
-                prompts if positive is None else [], negatives if negative is None else [], clean_caption=clean
-            )
-            positive = made_positive if positive is None else positive
-            negative = made_negative if negative is None else negative
-        return self._checked_text(("prompt_embeds", positive), ("negative_prompt_embeds", negative), len(prompts), width, videos)
+        """Text of every video, from the embeddings given, or from `encode` where one is not given; both are checked.
 
-    def _latent_text(
-        self, prompts: list[str], negatives: list[str], given: Tensor | None, given_negative: Tensor | None, videos: int
-    ) -> Text:
-        """CLIP text of every video."""
-        if given is None or given_negative is None:
-            if not any(prompts) and given is None:
-                logger.warning("the latent stage was given no prompt and no latent_prompt_embeds: it upscales without text")
-            positive, negative = self.encode_latent_prompt(prompts, negatives)
-            given = positive if given is None else given
-            given_negative = negative if given_negative is None else given_negative
-        width = self.latent_unet.config.cross_attention_dim
-        names = ("latent_prompt_embeds", given), ("latent_negative_prompt_embeds", given_negative)
-        return self._checked_text(*names, len(prompts), width, videos)
-
-    def _checked_text(self, positive: tuple[str, Tensor], negative: tuple[str, Tensor], count: int, width: int, videos: int) -> Text:
+        `prefix` goes before the arguments' names in errors.
+        """
+        made = encode() if any(embeddings is None for embeddings in given) else (None, None)
         texts = []
-        for name, embeddings in (positive, negative):
-            check_embeddings(name, embeddings, count, width)
+        for name, own, encoded in zip(("prompt_embeds", "negative_prompt_embeds"), given, made, strict=True):
+            embeddings = encoded if own is None else own
+            assert embeddings is not None
+            check_embeddings(prefix + name, embeddings, prompts, width)
             texts.append(embeddings.to(self._execution_device, self.keyframes_unet.dtype).repeat_interleave(videos, 0))
         if texts[0].shape != texts[1].shape:
-            raise PromptError(f"{positive[0]} and {negative[0]} differ in length: {texts[0].shape[1]} and {texts[1].shape[1]} tokens")
+            lengths = f"{texts[0].shape[1]} and {texts[1].shape[1]} tokens"
+            raise PromptError(f"{prefix}prompt_embeds and {prefix}negative_prompt_embeds differ in length: {lengths}")
         return Text(*texts)
 
 

@@ -15,6 +15,17 @@ SAMPLERS = ("keyframes", "interpolation", "first_frame", "pixel", "latent")
 """Everything that denoises, in order."""
 
 
+def _known(cls: type, values: Any, where: str = "") -> dict[str, Any]:
+    """The values as keyword arguments of a settings class, or a SettingsError that names the one it does not have."""
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{where}settings must be names with values, not {values!r}")
+    known = [f.name for f in fields(cls)]
+    for name in values:
+        if name not in known:
+            raise SettingsError(f"{where}unknown setting '{name}'; known: {', '.join(sorted(known))}")
+    return dict(values)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SamplerSettings:
     """How one network samples."""
@@ -37,8 +48,6 @@ class SamplerSettings:
             raise SettingsError(f"noise_level is {self.noise_level}; use 0 to 999")
         if self.strength is not None and not 0.0 < self.strength <= 1.0:
             raise SettingsError(f"strength is {self.strength}; use a number above 0 and at most 1")
-        if self.steps_run() < 1:
-            raise SettingsError(f"{self.steps} steps at strength {self.strength} leave no step to run; raise one of them")
 
     def steps_run(self) -> int:
         """Steps that are really run: `strength` skips the first ones."""
@@ -97,14 +106,10 @@ class CascadeSettings:
         Raises:
             SettingsError: a name that is not a setting.
         """
-        known = {f.name for f in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise SettingsError(f"unknown setting '{name}'; known: {', '.join(sorted(known))}")
         parts: dict[str, Any] = {}
-        for name, value in values.items():
+        for name, value in _known(cls, values).items():
             if name in SAMPLERS:
-                parts[name] = SamplerSettings(**value)
+                parts[name] = SamplerSettings(**_known(SamplerSettings, value, f"{name}: "))
             else:
                 parts[name] = tuple(value) if isinstance(value, list) else value
         return cls(**parts)

@@ -26,7 +26,7 @@ class Objective:
     def __init__(self, scheduler: Any, *, max_timestep: int | None = None, min_snr_gamma: float | None = 5.0) -> None:
         self.process = DDPMScheduler.from_config(scheduler.config)
         self.prediction_type = scheduler.config.prediction_type
-        self.max_timestep = max_timestep or scheduler.config.num_train_timesteps
+        self.max_timestep = scheduler.config.num_train_timesteps if max_timestep is None else max_timestep
         self.min_snr_gamma = min_snr_gamma
         if not 0 < self.max_timestep <= scheduler.config.num_train_timesteps:
             raise SettingsError(f"max_timestep {max_timestep} is outside 1..{scheduler.config.num_train_timesteps}")

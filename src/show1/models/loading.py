@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -133,15 +134,19 @@ def load_network(cls: type[M], folder: Path, *, dtype: torch.dtype = torch.float
         CheckpointError: missing or unreadable files, or weights that do not fit the config, with their names.
     """
     config = read_json(folder / "config.json")
-    with torch.device("meta"):
-        network = cls.from_config(config)  # type: ignore[attr-defined]
+    try:
+        with torch.device("meta"):
+            network = cls.from_config(config)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, KeyError, IndexError, RuntimeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"no network can be made of '{folder / 'config.json'}': {_short(error)}") from error
     known = network.state_dict()
     weights: dict[str, Tensor] = {}
     for path in weight_files(folder, variant):
         weights |= read_weights(path)
     weights = _renamed(weights, known)
     check_weights(weights, known, folder)
-    network.load_state_dict({name: tensor.to(dtype) for name, tensor in weights.items()}, assign=True)
+    # Copied: a file's tensors lie unaligned in memory, which changes the last bits of what kernels compute.
+    network.load_state_dict({name: tensor.to(dtype, copy=True) for name, tensor in weights.items()}, assign=True)
     return network.eval()
 
 
@@ -165,7 +170,7 @@ def load_transformer(cls: Any, folder: Path, *, dtype: torch.dtype = torch.float
         CheckpointError: missing or unreadable files, or missing weights, with their names.
     """
     files = weight_files(folder, variant)
-    chosen = next((v for v in (variant, "fp16") if v and f".{v}." in files[0].name), None)
+    chosen = next((v for v in (variant, "fp16") if v and re.search(rf"\.{re.escape(v)}[.-]", files[0].name)), None)
     try:
         encoder, info = cls.from_pretrained(
             folder,
@@ -174,6 +179,7 @@ def load_transformer(cls: Any, folder: Path, *, dtype: torch.dtype = torch.float
             use_safetensors=files[0].suffix == ".safetensors",
             weights_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported, and refused below, by name
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"cannot load the text encoder in '{folder}': {_short(error)}") from error

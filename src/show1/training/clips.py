@@ -18,13 +18,13 @@ FPS = 7.5
 
 
 def open_world(data: DataConfig, sprites: Path | None) -> EmojiWorld:
-    """The emoji world a run trains on; `sprites` is the folder that `show1 sprites` filled.
+    """The emoji world a run trains on; `sprites` is the folder that `show1 data sprites` filled.
 
     Raises:
         DataError: no sprites there.
     """
     if sprites is None:
-        raise DataError("training on the emoji world needs its sprites: run `show1 sprites DIR` once, then pass --sprites DIR")
+        raise DataError("training on the emoji world needs its sprites: run `show1 data sprites DIR` once, then pass --sprites DIR")
     store = SpriteStore.load(sprites, list(data.objects) if data.objects else None)
     return EmojiWorld(store, objects=data.objects, motions=data.motions, max_count=data.max_count)
 

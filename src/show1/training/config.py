@@ -6,7 +6,8 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from show1.errors import SettingsError
 
@@ -60,9 +61,9 @@ class TrainConfig:
     checkpoint_every: int = 500
     """Steps between checkpoints; the last two are kept."""
     sample_every: int = 0
-    """Steps between sample sheets; 0 makes one at the end only."""
+    """Steps between sample sheets, with one more at the end; 0 makes none."""
     log_every: int = 20
-    """Steps averaged into one line of losses.csv."""
+    """Steps averaged into one point of the progress bar and TensorBoard; losses.csv has every step."""
     frames: int = 8
     """Frames a clip where the stage leaves it open (keyframes, pixel, latent)."""
     crop: tuple[int, int] | None = None
@@ -104,11 +105,35 @@ class TrainConfig:
         return asdict(self)
 
 
-def _checked(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+PLAIN_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", tuple: "a list", Mapping: "a table"}
+
+
+def _kinds(hint: Any) -> list[Any]:
+    """The types that a field's annotation admits, without their parameters and None."""
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return [get_origin(part) or part for part in parts if part is not NoneType]
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a TOML value is of a type that a field's annotation admits."""
+    stands_for: Any = tuple if isinstance(value, list) else Mapping if isinstance(value, dict) else type(value)
+    return stands_for in _kinds(hint) or (type(value) is int and float in _kinds(hint))
+
+
+def _plain(hint: Any) -> str:
+    return " or ".join(PLAIN_NAMES.get(kind, str(kind)) for kind in _kinds(hint))
+
+
+def _checked(cls: type, values: Any, where: str) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{where} must be a table of keys with values, not {values!r}")
+    hints = get_type_hints(cls)
     known = {f.name for f in fields(cls)}
     for name in values:
         if name not in known:
             raise SettingsError(f"{where}: unknown key '{name}'; known: {', '.join(sorted(known))}")
+        if not _fits(values[name], hints[name]):
+            raise SettingsError(f"{where}: {name} is {values[name]!r}; it must be {_plain(hints[name])}")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 

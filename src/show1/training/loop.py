@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -112,7 +113,7 @@ class Trainer:
         if math.isfinite(value):
             return value
         last = max(checkpoint_steps(self.checkpoints), default=0)
-        raise Show1Error(f"the loss is {value} at step {self.step} (clips from seed {seeds[0]} on); last good checkpoint: step {last}")
+        raise Show1Error(f"the loss is {value} at step {self.step + 1} (clips from seed {seeds[0]} on); last good checkpoint: step {last}")
 
     @property
     def checkpoints(self) -> Path:
@@ -139,10 +140,13 @@ class Trainer:
         total, lines = 0.0, 0
         with self._stoppable(), self._loss_file() as losses, tqdm(total=config.steps, initial=self.step, desc=config.stage) as bar:
             while self.step < config.steps and not self.interrupted:
-                total, lines = total + self.train_step(), lines + 1
+                loss = self.train_step()
+                total, lines = total + loss, lines + 1
+                losses.writerow([self.step, f"{loss:.6f}"])
                 bar.update()
                 if self.step % config.log_every == 0:
-                    self._log(losses, bar, total / lines)
+                    bar.set_postfix(loss=f"{total / lines:.4f}")
+                    self.accelerator.log({"loss": total / lines, "rate": self.rate()}, step=self.step)
                     total, lines = 0.0, 0
                 if self.step % config.checkpoint_every == 0:
                     self.save()
@@ -152,7 +156,8 @@ class Trainer:
                     break
         if checkpoint_steps(self.checkpoints)[-1:] != [self.step]:
             self.save()
-        self.write_sheet()
+        if config.sample_every:
+            self.write_sheet()
         return self.export()
 
     @torch.no_grad()
@@ -173,19 +178,13 @@ class Trainer:
 
     @contextmanager
     def _loss_file(self) -> Iterator[Any]:
-        path = self.folder / "losses.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as handle:
-            writer = csv.writer(handle)
-            if new:
-                writer.writerow(["step", "loss"])
-            yield writer
-
-    def _log(self, losses: Any, bar: tqdm, loss: float) -> None:
-        bar.set_postfix(loss=f"{loss:.4f}")
-        self.accelerator.log({"loss": loss, "rate": self.rate()}, step=self.step)
-        if self.accelerator.is_main_process:
-            losses.writerow([self.step, f"{loss:.6f}"])
+        """`losses.csv`, a line a step, cut back to the step that the run goes on from."""
+        path = self.folder / "losses.csv" if self.accelerator.is_main_process else Path(os.devnull)
+        lines = path.read_text().splitlines()[1:] if path.is_file() else []
+        kept = [line for line in lines if int(line.split(",")[0]) <= self.step]
+        with path.open("w", newline="") as handle:
+            handle.write("\n".join(["step,loss", *kept]) + "\n")
+            yield csv.writer(handle, lineterminator="\n")
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:

@@ -157,7 +157,6 @@ class KeyframesImage(DenoisingTask):
         network = self.network
         return lambda noisy, timestep, text: network(noisy.squeeze(2), timestep, text).sample.unsqueeze(2)
 
-
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips, SHEET_GUIDANCE)
         generators = restart(clips.seeds)

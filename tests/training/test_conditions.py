@@ -1,0 +1,86 @@
+"""Networks are trained on the very condition that sampling gives them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from show1.cascade.interpolation import blend_condition
+from show1.training.clips import Clips, open_world
+from show1.training.config import TrainConfig
+from show1.training.tasks import TASKS
+from show1.worlds.scenes import is_held_out
+
+Config = Callable[..., TrainConfig]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def inputs(runs: Path, sprites: Path, config: Config, tmp_path: Path) -> Callable[..., tuple[Tensor, Tensor, dict[str, Any]]]:
+    """A stage's clean example, what its network is called with for noise of zeros, and the call's keywords."""
+
+    def make(stage: str, **changes: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
+        settings = config(stage, **changes)
+        task: Any = TASKS[stage](settings, open_world(settings.data, sprites), runs, CPU, tmp_path)
+        seen: list[tuple[Tensor, dict[str, Any]]] = []
+        task.network.register_forward_pre_hook(lambda _, args, kwargs: seen.append((args[0], kwargs)), with_kwargs=True)
+        clips = Clips.training(task.world, [1, 2], CPU)
+        with torch.no_grad():
+            clean, call = task.example(clips, torch.Generator().manual_seed(3))
+            call(torch.zeros_like(clean), torch.tensor([5, 5]), task.embed(clips.captions, torch.Generator()))
+        return clean, *seen[0]
+
+    return make
+
+
+def test_interpolation_sees_the_blended_ends_of_the_clip(inputs: Callable[..., Any]) -> None:
+    clean, seen, _ = inputs("interpolation")
+    assert clean.shape == (2, 3, 5, 40, 64)
+    assert torch.allclose(seen[:, 3:], blend_condition(clean[:, :, 0], clean[:, :, 4], 5))
+
+
+def test_interpolation_ends_are_noised_when_asked(inputs: Callable[..., Any]) -> None:
+    clean, seen, _ = inputs("interpolation", condition_noise=0.1)
+    assert 0.09 < float((seen[:, 3:6, 0] - clean[:, :, 0]).std()) < 0.11
+
+
+def small(video: Tensor) -> Tensor:
+    """Every frame at a quarter of its size."""
+    return torch.nn.functional.avg_pool3d(video, (1, 4, 4))
+
+
+@pytest.mark.parametrize("stage", ["first-frame", "pixel"])
+def test_upscalers_see_the_enlarged_low_resolution(inputs: Callable[..., Any], stage: str) -> None:
+    clean, seen, options = inputs(stage, max_noise_level=0, crop=(32, 48))
+    assert clean.shape[-2:] == (32, 48) and options["class_labels"].tolist() == [0, 0]
+    condition = seen[:, 3:].reshape(clean.shape)
+    assert (small(condition) - small(clean)).abs().mean() < 0.05
+
+
+def test_a_window_is_led_by_its_finished_frame(inputs: Callable[..., Any]) -> None:
+    clean, seen, options = inputs("pixel", max_noise_level=300)
+    assert torch.equal(seen[:, 3:, 0], clean[:, :, 0])
+    assert not torch.allclose(seen[:, 3:, 1], clean[:, :, 1], atol=0.01)
+    assert options["class_labels"].max() <= 300
+
+
+def test_latents_are_scaled_as_sampling_scales_them(inputs: Callable[..., Any]) -> None:
+    clean, seen, _ = inputs("latent")
+    assert clean.shape == (2, 4, 2, 8, 8) and seen.shape == clean.shape
+    assert 0.2 < float(clean.std()) < 5.0
+
+
+def test_captions_are_dropped_as_often_as_asked(runs: Path, sprites: Path, config: Config, tmp_path: Path) -> None:
+    settings = config("interpolation", caption_dropout=1.0)
+    task: Any = TASKS["interpolation"](settings, open_world(settings.data, sprites), runs, CPU, tmp_path)
+    with torch.no_grad():
+        made = task.embed(["a turtle", "a car"], torch.Generator().manual_seed(0))
+        assert torch.equal(made, task.text.embed(["", ""]))
+
+
+def test_nothing_is_trained_on_held_out_combinations(sprites: Path, config: Config) -> None:
+    clips = Clips.training(open_world(config("vae").data, sprites), list(range(500)), CPU)
+    assert not any(is_held_out(scene) for scene in clips.scenes)
