@@ -1,4 +1,4 @@
-"""Videos of held-out prompts, to be read by eye: object, place and motion. Run: python benchmarks/held_out.py DIR [COUNT]
+"""Videos of held-out prompts, to be read by eye: object, place and motion. Run: python benchmarks/held_out.py DIR [COUNT] [FIRST]
 
 Writes the videos, a strip of eight frames for each, and prompts.txt. Prompts are drawn with fixed seeds from the one in ten
 combinations of object, place and motion that nothing was trained on.
@@ -23,14 +23,14 @@ def held_out_prompts(objects: list[str], max_count: int, number: int) -> list[st
     return [caption(world.sample_scene(seed, split="held-out"), seed) for seed in range(number)]
 
 
-def main(folder: Path, number: int) -> None:
-    """Make the videos."""
+def main(folder: Path, number: int = 20, first: int = 0) -> None:
+    """Make the videos of prompts `first` to `number`."""
     folder.mkdir(parents=True, exist_ok=True)
     pipeline = Show1Pipeline.from_pretrained()
     words = pipeline.vocabulary
     prompts = held_out_prompts(words["objects"], len(words["counts"]), number)
     (folder / "prompts.txt").write_text("\n".join(prompts) + "\n")
-    for seed, prompt in enumerate(prompts):
+    for seed, prompt in list(enumerate(prompts))[first:]:
         result = pipeline(prompt, seed=seed, output_type="pt")
         video = result.latent_upscaled[0]
         write_video(video, folder / f"{seed:02}.mp4", pipeline.settings.fps, {"prompt": prompt, "seed": seed})
@@ -41,4 +41,4 @@ def main(folder: Path, number: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 20)
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -121,7 +121,14 @@ def check_weights(weights: Mapping[str, Tensor], known: Mapping[str, Tensor], wh
         raise CheckpointError(f"the weights in '{where}' do not fit their config: " + "; ".join(told))
 
 
-def load_network(cls: type[M], folder: Path, *, dtype: torch.dtype = torch.float32, variant: str | None = None) -> M:
+def load_network(
+    cls: type[M],
+    folder: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    variant: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> M:
     """Load a diffusers network from its folder, in eval mode.
 
     Args:
@@ -129,11 +136,12 @@ def load_network(cls: type[M], folder: Path, *, dtype: torch.dtype = torch.float
         folder: holds config.json and the weights.
         dtype: what to hold the weights in.
         variant: `fp16` to prefer such files.
+        changes: values in place of those in config.json.
 
     Raises:
         CheckpointError: missing or unreadable files, or weights that do not fit the config, with their names.
     """
-    config = read_json(folder / "config.json")
+    config = {**read_json(folder / "config.json"), **(changes or {})}
     try:
         with torch.device("meta"):
             network = cls.from_config(config)  # type: ignore[attr-defined]

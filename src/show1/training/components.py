@@ -33,7 +33,10 @@ def start_folder(config: TrainConfig, name: str, base: Path) -> Path | None:
 
 
 def make_network(config: TrainConfig, base: Path) -> nn.Module:
-    """The stage's network: loaded from `start.network` (an image network is inflated for a video stage), or new."""
+    """The stage's network: loaded from `start.network` (an image network is inflated for a video stage), or new.
+
+    A loaded network's config is changed by the keys in `network`; its weights must still fit.
+    """
     wanted = NETWORKS[config.stage]
     folder = start_folder(config, "network", base)
     if folder is None:
@@ -43,8 +46,8 @@ def make_network(config: TrainConfig, base: Path) -> nn.Module:
     if wanted is PixelUNet and _class_name(folder) == "UNet2DConditionModel":
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            return inflate(load_network(diffusers.UNet2DConditionModel, folder))
-    return load_network(wanted, folder)
+            return inflate(load_network(diffusers.UNet2DConditionModel, folder, changes=config.network))
+    return load_network(wanted, folder, changes=config.network)
 
 
 def _class_name(folder: Path) -> str:

@@ -81,7 +81,7 @@ class TrainConfig:
     temporal_dropout: float = 0.1
     """Dropout inside temporal convolutions while training."""
     network: Mapping[str, Any] = field(default_factory=dict)
-    """config.json keys of the network that is trained."""
+    """config.json keys of the network that is trained, or changes to the config of the one it starts from."""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     """scheduler_config.json keys, `_class_name` among them."""
     text_encoder: Mapping[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
+from torch.nn import functional
 
 from show1.cascade.interpolation import blend_condition, interpolation_call, sample_interpolation
 from show1.cascade.keyframes import keyframes_call, sample_keyframes
@@ -301,23 +302,32 @@ class Autoencoding(nn.Module):
 
 
 class Vae(Task):
-    """Parts of large pictures: reconstruction of values and edges, with a light pull towards normal latents."""
+    """Parts of large pictures: reconstruction of values, edges and colours (means of the pixels under a latent), with a light pull towards normal latents."""
 
     component = "vae"
     KL_WEIGHT = 1e-6
+    EDGE_WEIGHT = 0.25
+    COLOR_WEIGHT = 2.0
+    START_LOG_VARIANCE = -6.0
     MEASURED = 64
     """Pictures that the latents' scale is measured on."""
 
     def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device, folder: Path) -> None:
         super().__init__(config, world, base, device)
-        self.modules[self.component] = Autoencoding(self.network)
+        autoencoder: Any = self.network
+        if "network" not in config.start:
+            # Latents start with little noise on them: from a deviation of 1 it takes long to learn any colour.
+            nn.init.constant_(autoencoder.quant_conv.bias.data[autoencoder.config.latent_channels :], self.START_LOG_VARIANCE)
+        self.modules[self.component] = Autoencoding(autoencoder)
 
     def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
         pictures = self.pictures(seeds, generator)
         posterior, decoded = self.network(pictures, generator)
         off = decoded.float() - pictures
         edges_off = off.diff(dim=-1).abs().mean() + off.diff(dim=-2).abs().mean()
-        return off.abs().mean() + edges_off + self.KL_WEIGHT * posterior.kl().mean()
+        colors_off = functional.avg_pool2d(off, LATENT_CELL).abs().mean()
+        errors = off.abs().mean() + self.EDGE_WEIGHT * edges_off + self.COLOR_WEIGHT * colors_off
+        return errors + self.KL_WEIGHT * posterior.kl().mean()
 
     def pictures(self, seeds: list[int], generator: torch.Generator) -> Tensor:
         """Parts [B, 3, h, w] of single pictures."""
