@@ -91,10 +91,6 @@ class CascadeSettings:
         if not 0.0 < self.fps <= 240.0:
             raise SettingsError(f"fps is {self.fps}; use a number above 0 and at most 240")
 
-    def num_frames(self) -> int:
-        """Frames of the finished video."""
-        return (self.num_keyframes - 1) * (self.between + 1) + 1
-
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for a config file."""
         return asdict(self)
