@@ -11,7 +11,7 @@ from torch import Tensor
 from show1.cascade.interpolation import blend_condition
 from show1.training.clips import Clips, open_world
 from show1.training.config import TrainConfig
-from show1.training.tasks import TASKS
+from show1.training.registry import TASKS
 from show1.worlds.scenes import is_held_out
 
 Config = Callable[..., TrainConfig]

@@ -31,6 +31,18 @@ def check_choices(stop_after: str, output_type: str, num_videos: int) -> None:
         raise SettingsError(f"num_videos_per_prompt is {num_videos}; use 1 or more")
 
 
+def check_given(given: Mapping[str, Tensor], stop_after: str, count: int) -> Mapping[str, Tensor]:
+    """Raise SettingsError for finished stages that cannot be gone on from."""
+    for stage, video in given.items():
+        if stage not in STAGES:
+            raise SettingsError(f"given names no stage '{stage}'; stages: {', '.join(STAGES)}")
+        if STAGES.index(stage) > STAGES.index(stop_after):
+            raise SettingsError(f"'{stage}' is given but the run stops after '{stop_after}'")
+        if video.dim() != 5 or video.shape[:2] != (count, 3):
+            raise SettingsError(f"given '{stage}' has the shape {tuple(video.shape)}; it must be [{count}, 3, frames, height, width]")
+    return given
+
+
 def prompt_list(prompt: str | Sequence[str] | None, embeds: Tensor | None) -> list[str]:
     """The prompts; empty ones where embeddings are given instead."""
     if prompt is None:

@@ -19,7 +19,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
-from show1.cascade.inputs import Frames, as_output, check_choices, check_settings, choose_seeds, negative_list, prompt_list
+from show1.cascade.inputs import Frames, as_output, check_choices, check_given, check_settings, choose_seeds, negative_list, prompt_list
 from show1.cascade.interpolation import sample_interpolation
 from show1.cascade.keyframes import sample_keyframes
 from show1.cascade.latent_upscale import sample_latent_upscale
@@ -225,6 +225,7 @@ class Show1Pipeline(DiffusionPipeline):
         seed: int | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         num_videos_per_prompt: int = 1,
+        given: Mapping[str, Tensor] | None = None,
         stop_after: str = "latent",
         num_inference_steps: int | Mapping[str, int] | None = None,
         guidance_scale: float | Mapping[str, float] | None = None,
@@ -247,6 +248,7 @@ class Show1Pipeline(DiffusionPipeline):
             seed: video k is made with seed + k; a random seed where neither seed nor generator is given.
             generator: one for all (its initial seed counts as `seed`), or one a video.
             num_videos_per_prompt: videos of each prompt.
+            given: videos [B, 3, F, H, W] in [-1, 1] of a finished stage, by its name; that stage and those before it are not run.
             stop_after: last stage to run: keyframes, interpolation, pixel or latent.
             num_inference_steps: for all samplers, or by name (keyframes, interpolation, first_frame, pixel, latent).
             guidance_scale: likewise.
@@ -274,32 +276,36 @@ class Show1Pipeline(DiffusionPipeline):
         with evaluating(self.components.values()):
             config = self.keyframes_unet.config
             encode = partial(self.encode_prompt, prompts, negatives, clean_caption=clean_caption, max_text_tokens=chosen.max_text_tokens)
-            given = (prompt_embeds, negative_prompt_embeds)
-            text = self._text("", config.encoder_hid_dim or config.cross_attention_dim, given, encode, *counts)
+            own = (prompt_embeds, negative_prompt_embeds)
+            text = self._text("", config.encoder_hid_dim or config.cross_attention_dim, own, encode, *counts)
             latent_text = None
             if stop_after == "latent":
                 avoided = negatives if negative_prompt is not None else [chosen.latent_negative_prompt] * len(prompts)
                 encode = partial(self.encode_latent_prompt, prompts, avoided)
-                given = (latent_prompt_embeds, latent_negative_prompt_embeds)
-                latent_text = self._text("latent_", self.latent_unet.config.cross_attention_dim, given, encode, *counts)
-            output = self._run(call, text, latent_text, stop_after)
+                own = (latent_prompt_embeds, latent_negative_prompt_embeds)
+                latent_text = self._text("latent_", self.latent_unet.config.cross_attention_dim, own, encode, *counts)
+            output = self._run(call, text, latent_text, check_given(given or {}, stop_after, len(seeds)), stop_after)
         self.maybe_free_model_hooks()
         output.frames = as_output(list(output.stages().values())[-1], output_type)
         return output if return_dict else (output.frames,)
 
-    def _run(self, call: Call, text: Text, latent_text: Text | None, stop_after: str) -> Show1Output:
-        """The stages in order."""
+    def _run(self, call: Call, text: Text, latent_text: Text | None, given: Mapping[str, Tensor], stop_after: str) -> Show1Output:
+        """The stages in order, from the one after the last that is given."""
         output = Show1Output(frames=[], seeds=call.seeds)
-        last = STAGES.index(stop_after)
-        for name, make in (
-            ("keyframes", lambda: self._keyframes(call, text)),
-            ("interpolated", lambda: self._interpolated(call, text, output.keyframes)),
-            ("pixel_upscaled", lambda: self._pixel_upscaled(call, text, output)),
-            ("latent_upscaled", lambda: self._latent_upscaled(call, latent_text, output.pixel_upscaled)),
-        )[: last + 1]:
+        makers: dict[str, tuple[str, Callable[[], Tensor]]] = {
+            "keyframes": ("keyframes", lambda: self._keyframes(call, text)),
+            "interpolation": ("interpolated", lambda: self._interpolated(call, text, output.keyframes)),
+            "pixel": ("pixel_upscaled", lambda: self._pixel_upscaled(call, text, output)),
+            "latent": ("latent_upscaled", lambda: self._latent_upscaled(call, latent_text, output.pixel_upscaled)),
+        }
+        first = max((STAGES.index(stage) + 1 for stage in given), default=0)
+        for stage, video in given.items():
+            setattr(output, makers[stage][0], video.to(self._execution_device))
+        for stage in STAGES[first : STAGES.index(stop_after) + 1]:
+            name, make = makers[stage]
             started = time.perf_counter()
             setattr(output, name, make())
-            output.seconds[STAGES[len(output.seconds)]] = time.perf_counter() - started
+            output.seconds[stage] = time.perf_counter() - started
         return output
 
     def _sampler(self, component: str, settings: SamplerSettings) -> Sampler:

@@ -64,6 +64,9 @@ class TemporalConv(TemporalConvLayer):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, dropout=TEMPORAL_DROPOUT)
+        for stage in (self.conv1, self.conv2, self.conv3, self.conv4):
+            # Padding tells first frames from last by what is missing beside them: start where something always is.
+            nn.init.ones_(cast("nn.GroupNorm", stage[0]).bias)
 
     def forward(self, hidden: Tensor, num_frames: int = 1) -> Tensor:
         """[B*F, C, H, W] -> the same shape."""

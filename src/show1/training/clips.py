@@ -15,6 +15,9 @@ from show1.worlds.sprites import SpriteStore
 
 CLIP_FRAMES = 29
 FPS = 7.5
+FINAL_SIZE = (576, 320)
+LATENT_CELL = 8
+"""Pixels a latent is wide and high."""
 
 
 def open_world(data: DataConfig, sprites: Path | None) -> EmojiWorld:

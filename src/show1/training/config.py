@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from show1.errors import SettingsError
 
-STAGES = ("keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent")
+STAGES = ("keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent", "recogniser")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,8 @@ class TrainConfig:
     """Frames a clip where the stage leaves it open (keyframes, pixel, latent)."""
     crop: tuple[int, int] | None = None
     """(height, width) in pixels of the part of a picture that upscalers, VAE and latent stage train on; None for the whole."""
+    picture_size: tuple[int, int] | None = None
+    """(width, height) of the pictures a VAE trains on, or on parts of; None for 576 x 320."""
     max_noise_level: int = 300
     """Highest noise level of an upscaler's condition in training."""
     condition_noise: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from show1.training.clips import Clips
-from show1.training.tasks import Task
+from show1.training.task import Task
 from show1.video import contact_sheet, to_pil
 
 SHEET_CLIPS = 4

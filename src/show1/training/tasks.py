@@ -5,14 +5,12 @@ Shapes: B clips, F frames, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
-from torch.nn import functional
 
 from show1.cascade.interpolation import blend_condition, interpolation_call, sample_interpolation
 from show1.cascade.keyframes import keyframes_call, sample_keyframes
@@ -24,60 +22,20 @@ from show1.diffusion.denoise import Network, as_frames, as_video, restart
 from show1.diffusion.objective import Objective
 from show1.errors import SettingsError
 from show1.models.loading import load_network
-from show1.training.clips import CLIP_FRAMES, Clips, cut, frame_times, random_crop
-from show1.training.components import make_network, make_scheduler, start_folder
+from show1.training.clips import CLIP_FRAMES, FINAL_SIZE, LATENT_CELL, Clips, cut, frame_times, random_crop
+from show1.training.components import make_scheduler, start_folder
 from show1.training.config import TrainConfig
+from show1.training.task import Task
 from show1.training.texts import ClipText, T5Text, TrainingText
 from show1.worlds.emoji import EmojiWorld
 
 LOW_SIZE = (64, 40)
 PIXEL_SIZE = (256, 160)
-FINAL_SIZE = (576, 320)
 SCALE = 4
 KEYFRAME_EVERY = 4
 SHEET_STEPS = 10
 SHEET_GUIDANCE = 3.0
 SHEET_NOISE_LEVEL = 100
-LATENT_CELL = 8
-"""Pixels a latent is wide and high."""
-
-
-class Task:
-    """One stage's training: its networks, and its loss on a batch of clips."""
-
-    component: str
-    """Name the network is saved under, as in the pipeline's folder."""
-
-    def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device) -> None:
-        """`base`: what `start` folders in the config are relative to."""
-        self.config = config
-        self.world = world
-        self.base = base
-        self.device = device
-        self.modules: dict[str, nn.Module] = {self.component: make_network(config, base)}
-
-    @property
-    def network(self) -> nn.Module:
-        """The network that is trained."""
-        return self.modules[self.component]
-
-    def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
-        """Loss of the clips of `seeds`; all else that is random comes from `generator`."""
-        raise NotImplementedError
-
-    def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
-        """The clips as drawn and as the stage makes them from what is drawn, both [B, 3, F, H, W]."""
-        raise NotImplementedError
-
-    def saved(self, name: str, module: Any) -> Any:
-        """What of a trained module is written to its folder."""
-        return module
-
-    def finish(self) -> None:
-        """Called once with the averaged weights in place, before they are written."""
-
-    def export(self, folder: Path) -> None:
-        """Write what is needed beside the trained modules' weights (tokenizers, schedulers)."""
 
 
 class DenoisingTask(Task):
@@ -286,78 +244,3 @@ class Latent(DenoisingTask):
         sampler, text = self.sampling(clips)
         drawn, low = (clips.draw(frame_times(0, self.config.frames), size) for size in (FINAL_SIZE, PIXEL_SIZE))
         return drawn, sample_latent_upscale(sampler, self.vae, text, low, FINAL_SIZE, clips.seeds)
-
-
-class Autoencoding(nn.Module):
-    """A VAE whose forward pass gives all that its loss needs (one call, so that it can be wrapped for several processes)."""
-
-    def __init__(self, autoencoder: nn.Module) -> None:
-        super().__init__()
-        self.autoencoder: Any = autoencoder
-
-    def forward(self, pictures: Tensor, generator: torch.Generator) -> tuple[Any, Tensor]:
-        """Pictures [N, 3, H, W] -> the latents' distribution, and pictures decoded from a draw of it."""
-        posterior = self.autoencoder.encode(pictures).latent_dist
-        return posterior, self.autoencoder.decode(posterior.sample(generator)).sample
-
-
-class Vae(Task):
-    """Parts of large pictures: reconstruction of values, edges and colours (means of the pixels under a latent), with a light pull towards normal latents."""
-
-    component = "vae"
-    KL_WEIGHT = 1e-6
-    EDGE_WEIGHT = 0.25
-    COLOR_WEIGHT = 2.0
-    START_LOG_VARIANCE = -6.0
-    MEASURED = 64
-    """Pictures that the latents' scale is measured on."""
-
-    def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device, folder: Path) -> None:
-        super().__init__(config, world, base, device)
-        autoencoder: Any = self.network
-        if "network" not in config.start:
-            # Latents start with little noise on them: from a deviation of 1 it takes long to learn any colour.
-            nn.init.constant_(autoencoder.quant_conv.bias.data[autoencoder.config.latent_channels :], self.START_LOG_VARIANCE)
-        self.modules[self.component] = Autoencoding(autoencoder)
-
-    def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
-        pictures = self.pictures(seeds, generator)
-        posterior, decoded = self.network(pictures, generator)
-        off = decoded.float() - pictures
-        edges_off = off.diff(dim=-1).abs().mean() + off.diff(dim=-2).abs().mean()
-        colors_off = functional.avg_pool2d(off, LATENT_CELL).abs().mean()
-        errors = off.abs().mean() + self.EDGE_WEIGHT * edges_off + self.COLOR_WEIGHT * colors_off
-        return errors + self.KL_WEIGHT * posterior.kl().mean()
-
-    def pictures(self, seeds: list[int], generator: torch.Generator) -> Tensor:
-        """Parts [B, 3, h, w] of single pictures."""
-        clips = Clips.training(self.world, seeds, self.device)
-        times = torch.rand(len(seeds), 1, generator=generator) * frame_times(CLIP_FRAMES - 1, 1)
-        return clips.draw(times, FINAL_SIZE, random_crop(FINAL_SIZE, self.config.crop, LATENT_CELL, generator)).squeeze(2)
-
-    def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
-        drawn = clips.draw(frame_times(0, 1), FINAL_SIZE)
-        autoencoder: Any = self.network.autoencoder
-        return drawn, autoencoder(drawn.squeeze(2)).sample.unsqueeze(2)
-
-    def saved(self, name: str, module: Any) -> Any:
-        return module.autoencoder
-
-    @torch.no_grad()
-    def finish(self) -> None:
-        """Measure the latents' standard deviation; its inverse is the `scaling_factor` that makes them unit variance."""
-        autoencoder: Any = self.network.autoencoder
-        pictures = self.pictures(list(range(self.MEASURED)), torch.Generator().manual_seed(self.config.seed))
-        deviation = float(autoencoder.encode(pictures).latent_dist.mean.std())
-        autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5))
-
-
-TASKS: dict[str, Callable[..., Task]] = {
-    "keyframes-image": KeyframesImage,
-    "keyframes": Keyframes,
-    "interpolation": Interpolation,
-    "first-frame": FirstFrame,
-    "pixel": PixelUpscale,
-    "vae": Vae,
-    "latent": Latent,
-}

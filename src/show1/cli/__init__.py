@@ -1,0 +1,34 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from show1.cli import evaluating, generating, training
+
+app = typer.Typer(
+    name="show1",
+    help="Text to video with the hybrid pixel and latent diffusion cascade of the Show-1 paper.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (generating.generate, generating.models, training.train, training.assemble):
+    app.command()(command)
+data = typer.Typer(help="What training reads.", no_args_is_help=True)
+data.command()(training.sprites)
+app.add_typer(data, name="data")
+evaluate = typer.Typer(help="What a model shows of what was asked.", no_args_is_help=True)
+for command in (evaluating.alignment, evaluating.recogniser):
+    evaluate.command()(command)
+app.add_typer(evaluate, name="evaluate")
+
+
+def main() -> None:
+    """Entry point of the `show1` command."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)

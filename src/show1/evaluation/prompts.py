@@ -1,0 +1,78 @@
+"""What a model is asked for, with what it must show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from show1.errors import DataError
+from show1.worlds.attributes import ATTRIBUTES, attributes
+from show1.worlds.captions import caption
+from show1.worlds.sampling import sample_scene
+from show1.worlds.scenes import Scene
+
+SPLITS = {"held-out": "held-out", "seen": "train"}
+"""Name in tables -> the world's name."""
+PARAPHRASES = Path(__file__).resolve().parent / "paraphrases.jsonl"
+"""100 prompts in words and turns that the caption grammar never makes; nothing is trained on them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One prompt, what its video must show, and the seed it is made with."""
+
+    id: str
+    group: str
+    prompt: str
+    wanted: Mapping[str, str]
+    """Attribute -> value; attributes that are left open are not measured."""
+    seed: int
+    scene: Scene | None = None
+    """What to draw for comparison."""
+
+
+def world_prompts(labels: Mapping[str, Sequence[str]], places: Sequence[str], group: str, samples: int, seed: int) -> list[Asked]:
+    """Captions of scenes of a split ("held-out" or "seen"): pure functions of the seed and of what the model can draw."""
+    asked = []
+    for k in range(samples):
+        number = seed * 1_000_003 + k
+        scene = sample_scene(labels["object"], places, labels["motion"], len(labels["count"]), number, SPLITS[group])  # type: ignore[arg-type]
+        wanted = attributes(scene)
+        asked.append(Asked(id=f"{group}-{k}", group=group, prompt=caption(scene, number), wanted=wanted, seed=number, scene=scene))
+    return asked
+
+
+def file_prompts(path: Path, seed: int) -> list[Asked]:
+    """Prompts from a file of JSON lines such as `{"prompt": "a pony trots to the left", "object": "horse", "motion": "left"}`.
+
+    Raises:
+        DataError: unreadable, or a line without a prompt or with an unknown key.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the prompts in '{path}': {error}") from error
+    asked = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            values = _line(line, f"line {number} of '{path}'")
+            prompt = values.pop("prompt")
+            asked.append(Asked(id=f"{path.stem}-{number}", group=path.stem, prompt=prompt, wanted=values, seed=seed + number))
+    if not asked:
+        raise DataError(f"there are no prompts in '{path}'")
+    return asked
+
+
+def _line(line: str, where: str) -> dict[str, str]:
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where} is not JSON: {error}") from error
+    if not isinstance(values, dict) or not values.get("prompt"):
+        raise DataError(f'{where} needs a "prompt"')
+    for key in values:
+        if key not in ("prompt", *ATTRIBUTES):
+            raise DataError(f"{where} has an unknown key '{key}'; known: prompt, {', '.join(ATTRIBUTES)}")
+    return {key: str(value) for key, value in values.items()}

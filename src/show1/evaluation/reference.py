@@ -1,0 +1,110 @@
+"""How far the recogniser itself can be trusted, and what rendered clips look like: kept beside its weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from show1.errors import CheckpointError
+from show1.evaluation.prompts import Asked, world_prompts
+from show1.evaluation.statistics import drift, flicker, sharpness
+from show1.models.loading import load_network
+from show1.models.recogniser import READ_FRAMES, Recogniser
+from show1.worlds.emoji import EmojiWorld
+
+BUNDLED = Path(__file__).resolve().parent / "recogniser"
+STAGE_SIZES = {"keyframes": (64, 40), "interpolation": (64, 40), "pixel": (256, 160), "latent": (576, 320)}
+"""(width, height) of each stage's videos in the bundled cascade."""
+KEYFRAME_EVERY = 4
+FPS = 7.5
+RECORD, FEATURES = "reference.json", "reference.safetensors"
+
+Progress = Callable[[], None]
+
+
+def keyframe_times() -> Tensor:
+    """Seconds of the frames that the recogniser reads."""
+    return torch.arange(READ_FRAMES) * KEYFRAME_EVERY / FPS
+
+
+def drawn(world: EmojiWorld, asked: Asked, size: tuple[int, int], times: Tensor) -> Tensor:
+    """What was asked for, rendered at `size` (width, height) and `times` (seconds): [1, 3, F, H, W]."""
+    assert asked.scene is not None
+    width, height = size
+    return world.render([asked.scene], [asked.seed], times=times, width=width, height=height)
+
+
+def looks(video: Tensor) -> dict[str, float]:
+    """Sharpness, flicker and drift of one video [1, 3, F, H, W]."""
+    return {"sharpness": float(sharpness(video)), "flicker": float(flicker(video)), "drift": float(drift(video))}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the recogniser makes of fresh rendered clips."""
+
+    samples: int
+    """Clips."""
+    right: Mapping[str, Mapping[str, int]]
+    """Stage -> attribute -> clips (drawn at that stage's size) that were read right."""
+    looks: Mapping[str, Mapping[str, float]]
+    """Stage -> sharpness, flicker and drift, means over the clips."""
+    features: Mapping[str, Tensor]
+    """Stage -> features [clips, D]."""
+
+    def save(self, folder: Path) -> None:
+        """Write the record beside the recogniser's weights."""
+        record = {"samples": self.samples, "right": self.right, "looks": self.looks}
+        (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        save_file({stage: values.half().contiguous() for stage, values in self.features.items()}, folder / FEATURES)
+
+    @classmethod
+    def load(cls, folder: Path) -> Reference:
+        """Read the record beside a recogniser's weights.
+
+        Raises:
+            CheckpointError: there is none, or it cannot be read.
+        """
+        try:
+            record = json.loads((folder / RECORD).read_text())
+            features = {stage: values.float() for stage, values in load_file(folder / FEATURES).items()}
+            return cls(record["samples"], record["right"], record["looks"], features)
+        except Exception as error:
+            raise CheckpointError(
+                f"the recogniser in '{folder}' has no usable record of its own accuracy ({error}); make it with `show1 evaluate recogniser`"
+            ) from error
+
+
+def load_recogniser(folder: Path | None = None, device: str | torch.device = "cpu") -> Recogniser:
+    """The recogniser in a folder; the one that comes with the package where none is named."""
+    return load_network(Recogniser, folder or BUNDLED).eval().to(device)
+
+
+@torch.no_grad()
+def measure_reference(recogniser: Recogniser, world: EmojiWorld, samples: int, seed: int, progress: Progress) -> Reference:
+    """Read fresh clips of held-out combinations, drawn at every stage's size; `progress` is called after each clip."""
+    asked = world_prompts(recogniser.labels, world.places, "held-out", samples, seed)
+    right = {stage: dict.fromkeys(recogniser.labels, 0) for stage in STAGE_SIZES}
+    features: dict[str, list[Tensor]] = {stage: [] for stage in STAGE_SIZES}
+    sums = {stage: {"sharpness": 0.0, "flicker": 0.0, "drift": 0.0} for stage in STAGE_SIZES}
+    for one in asked:
+        for stage, size in STAGE_SIZES.items():
+            keyframes = drawn(world, one, size, keyframe_times())
+            seen = recogniser.features(keyframes)
+            features[stage].append(seen)
+            read = recogniser.name(recogniser.classify(seen))[0]
+            for name in right[stage]:
+                right[stage][name] += read[name] == one.wanted[name]
+            measured = looks(keyframes)
+            if stage != "keyframes":  # flicker is told from frames that follow each other
+                measured["flicker"] = looks(drawn(world, one, size, 1.5 + torch.arange(3) / FPS))["flicker"]
+            for name, value in measured.items():
+                sums[stage][name] += value / samples
+        progress()
+    return Reference(samples, right, sums, {stage: torch.cat(values) for stage, values in features.items()})

@@ -1,0 +1,61 @@
+"""The formulas behind the tables."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+Z95 = 1.959964
+"""Half-width of a 95% interval in standard deviations of a normal distribution."""
+
+
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+    """95% interval of a share, 0..1 (Wilson 1927, "Probable inference", score interval); all of 0..1 where nothing was counted."""
+    if total == 0:
+        return 0.0, 1.0
+    share, spread = right / total, Z95**2 / total
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z95 / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / (4 * total))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """Squared Fréchet distance between normal distributions fitted to features [N, D] and [M, D] (Heusel et al. 2017, eq. 6)."""
+    a, b = a.double(), b.double()
+    means = (a.mean(0) - b.mean(0)).square().sum()
+    covariance_a, covariance_b = torch.cov(a.T), torch.cov(b.T)
+    # The trace of the square root of a product of covariances is the sum of the roots of its eigenvalues, real and not negative.
+    roots = torch.linalg.eigvals(covariance_a @ covariance_b).real.clamp(min=0).sqrt().sum()
+    return float(means + covariance_a.trace() + covariance_b.trace() - 2 * roots)
+
+
+def luminance(video: Tensor) -> Tensor:
+    """[B, 3, F, H, W] -> [B, F, H, W] (Rec. 601 weights)."""
+    weights = torch.tensor([0.299, 0.587, 0.114], device=video.device)
+    return torch.einsum("bcfhw,c->bfhw", video.float().clamp(-1, 1), weights)
+
+
+def sharpness(video: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring pixels' luminance, [B]; falls with blur, rises with grain."""
+    light = luminance(video)
+    across, down = light.diff(dim=-1).abs(), light.diff(dim=-2).abs()
+    return (across.mean(dim=(1, 2, 3)) + down.mean(dim=(1, 2, 3))) / 2
+
+
+def flicker(video: Tensor) -> Tensor:
+    """Mean absolute second difference of luminance over time, [B]: 0 for stills and for steady change; 0 below three frames."""
+    if video.shape[2] < 3:
+        return torch.zeros(len(video))
+    return luminance(video).diff(n=2, dim=1).abs().mean(dim=(1, 2, 3))
+
+
+def drift(video: Tensor) -> Tensor:
+    """Median over the pixels of how far luminance strays from the first frame's, mean over the frames, [B].
+
+    Objects cover less than half of a picture, so a background that stands still gives 0.
+    """
+    light = luminance(video)
+    off = (light[:, 1:] - light[:, :1]).abs().flatten(2)
+    return off.median(dim=2).values.mean(dim=1) if light.shape[1] > 1 else torch.zeros(len(video))

@@ -1,0 +1,102 @@
+"""Training of the latent stage's VAE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from show1.training.clips import CLIP_FRAMES, FINAL_SIZE, LATENT_CELL, Clips, frame_times, random_crop
+from show1.training.config import TrainConfig
+from show1.training.task import Task
+from show1.worlds.emoji import EmojiWorld
+
+START_LOG_VARIANCE = -6.0
+
+
+def start_linear(autoencoder: Any) -> None:
+    """Make a new VAE all but linear, keeping the size of what passes through, with little noise on its latents.
+
+    Residual branches and attention start at zero and the other convolutions keep the variance of their input, so that colours, which group
+    norms all but hide from a network that starts as usual, pass from the first step.
+    """
+    with torch.no_grad():
+        for name, module in autoencoder.named_modules():
+            if name.endswith(("conv2", "to_out.0")):
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Conv2d) and not name.endswith("conv1"):
+                nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+        channels = autoencoder.config.latent_channels
+        nn.init.zeros_(autoencoder.quant_conv.weight[channels:])
+        nn.init.constant_(autoencoder.quant_conv.bias[channels:], START_LOG_VARIANCE)
+
+
+class Autoencoding(nn.Module):
+    """A VAE whose forward pass gives all that its loss needs (one call, so that it can be wrapped for several processes)."""
+
+    def __init__(self, autoencoder: nn.Module) -> None:
+        super().__init__()
+        self.autoencoder: Any = autoencoder
+
+    def forward(self, pictures: Tensor, generator: torch.Generator) -> tuple[Any, Tensor]:
+        """Pictures [N, 3, H, W] -> the latents' distribution, and pictures decoded from a draw of it."""
+        posterior = self.autoencoder.encode(pictures).latent_dist
+        return posterior, self.autoencoder.decode(posterior.sample(generator)).sample
+
+
+class Vae(Task):
+    """Pictures, whole or parts of them: reconstruction, absolute and squared, with a light pull towards normal latents.
+
+    Mean colours under each latent weigh more: left to plain errors, a narrow latent spends itself on edges.
+    """
+
+    component = "vae"
+    SQUARE_WEIGHT = 4.0
+    COLOR_WEIGHT = 8.0
+    KL_WEIGHT = 1e-6
+    MEASURED = 64
+    """Pictures that the latents' scale is measured on."""
+
+    def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device, folder: Path) -> None:
+        super().__init__(config, world, base, device)
+        autoencoder = self.network
+        if "network" not in config.start:
+            with torch.random.fork_rng():
+                torch.manual_seed(config.seed)
+                start_linear(autoencoder)
+        self.modules[self.component] = Autoencoding(autoencoder)
+
+    def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
+        pictures = self.pictures(seeds, generator)
+        posterior, decoded = self.network(pictures, generator)
+        off = decoded.float() - pictures
+        colors_off = functional.avg_pool2d(off, LATENT_CELL).square().mean()
+        errors = off.abs().mean() + self.SQUARE_WEIGHT * off.square().mean() + self.COLOR_WEIGHT * colors_off
+        return errors + self.KL_WEIGHT * posterior.kl().mean()
+
+    def pictures(self, seeds: list[int], generator: torch.Generator) -> Tensor:
+        """Single pictures [B, 3, h, w], or parts of them."""
+        clips = Clips.training(self.world, seeds, self.device)
+        times = torch.rand(len(seeds), 1, generator=generator) * frame_times(CLIP_FRAMES - 1, 1)
+        size = self.config.picture_size or FINAL_SIZE
+        return clips.draw(times, size, random_crop(size, self.config.crop, LATENT_CELL, generator)).squeeze(2)
+
+    def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
+        drawn = clips.draw(frame_times(0, 1), FINAL_SIZE)
+        autoencoder: Any = self.network.autoencoder
+        return drawn, autoencoder(drawn.squeeze(2)).sample.unsqueeze(2)
+
+    def saved(self, name: str, module: Any) -> Any:
+        return module.autoencoder
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Measure the latents' standard deviation; its inverse is the `scaling_factor` that makes them unit variance."""
+        autoencoder: Any = self.network.autoencoder
+        pictures = self.pictures(list(range(self.MEASURED)), torch.Generator().manual_seed(self.config.seed))
+        deviation = float(autoencoder.encode(pictures).latent_dist.mean.std())
+        autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5))

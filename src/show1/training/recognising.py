@@ -1,0 +1,62 @@
+"""Training of the recogniser, on rendered clips only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from show1.errors import SettingsError
+from show1.models.recogniser import READ_FRAMES, READ_SIZE, Recogniser, as_read
+from show1.training.clips import Clips, frame_times
+from show1.training.config import TrainConfig
+from show1.training.task import Task
+from show1.training.tasks import KEYFRAME_EVERY, LOW_SIZE
+from show1.worlds.attributes import attributes, world_labels
+from show1.worlds.emoji import EmojiWorld
+
+DRAWN_SIZES = (LOW_SIZE, READ_SIZE[::-1])
+"""(width, height) that clips are drawn at, one or the other, so that every stage's output can be read."""
+MOST_NOISE = 0.1
+MOST_TINT = 0.1
+
+
+class Recognising(Task):
+    """What each clip shows, from drawings of several sizes, some noised and tinted, but never from a generated clip."""
+
+    component = "recogniser"
+
+    def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device, folder: Path) -> None:
+        self.labels = world_labels(world.objects, world.places, world.motions, world.max_count)
+        super().__init__(config, world, base, device)
+
+    def make_network(self) -> nn.Module:
+        if "network" in self.config.start:
+            raise SettingsError("the recogniser starts anew: leave `network` out of [start]")
+        with torch.random.fork_rng():
+            torch.manual_seed(self.config.seed)
+            return Recogniser(self.labels, **self.config.network)
+
+    def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
+        clips = Clips.training(self.world, seeds, self.device)
+        logits = self.network(self.degraded(clips, generator))
+        shown = [attributes(scene) for scene in clips.scenes]
+        losses = []
+        for name, values in self.labels.items():
+            wanted = torch.tensor([values.index(scene[name]) for scene in shown], device=self.device)
+            losses.append(functional.cross_entropy(logits[name].float(), wanted))
+        return torch.stack(losses).sum()
+
+    def degraded(self, clips: Clips, generator: torch.Generator) -> Tensor:
+        """The clips' keyframes, drawn at a size chosen for the batch, tinted and noised to different degrees."""
+        size = DRAWN_SIZES[int(torch.randint(len(DRAWN_SIZES), (1,), generator=generator))]
+        video = as_read(clips.draw(frame_times(0, READ_FRAMES, KEYFRAME_EVERY), size))
+        count = len(clips.seeds)
+        tint = MOST_TINT * (2 * torch.rand(count, 3, 1, 1, 1, generator=generator) - 1)
+        level = MOST_NOISE * torch.rand(count, 1, 1, 1, 1, generator=generator).square()
+        return video + tint.to(video) + level.to(video) * torch.randn(video.shape, generator=generator).to(video)
+
+    def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
+        raise SettingsError("the recogniser draws nothing: leave sample_every at 0")

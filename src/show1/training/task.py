@@ -1,0 +1,56 @@
+"""What every stage's training has in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from show1.training.clips import Clips
+from show1.training.components import make_network
+from show1.training.config import TrainConfig
+from show1.worlds.emoji import EmojiWorld
+
+
+class Task:
+    """One stage's training: its networks, and its loss on a batch of clips."""
+
+    component: str
+    """Name the network is saved under, as in the pipeline's folder."""
+
+    def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device) -> None:
+        """`base`: what `start` folders in the config are relative to."""
+        self.config = config
+        self.world = world
+        self.base = base
+        self.device = device
+        self.modules: dict[str, nn.Module] = {self.component: self.make_network()}
+
+    def make_network(self) -> nn.Module:
+        """The network that is trained, new or loaded."""
+        return make_network(self.config, self.base)
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that is trained."""
+        return self.modules[self.component]
+
+    def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
+        """Loss of the clips of `seeds`; all else that is random comes from `generator`."""
+        raise NotImplementedError
+
+    def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
+        """The clips as drawn and as the stage makes them from what is drawn, both [B, 3, F, H, W]."""
+        raise NotImplementedError
+
+    def saved(self, name: str, module: Any) -> Any:
+        """What of a trained module is written to its folder."""
+        return module
+
+    def finish(self) -> None:
+        """Called once with the averaged weights in place, before they are written."""
+
+    def export(self, folder: Path) -> None:
+        """Write what is needed beside the trained modules' weights (tokenizers, schedulers)."""
