@@ -84,3 +84,9 @@ def test_a_limit_of_zero_is_refused() -> None:
 def test_errors_leave_variance_channels_out() -> None:
     prediction = torch.cat([CLEAN + 2.0, torch.full_like(CLEAN, 1e6)], dim=1)
     assert torch.allclose(objective().errors(prediction, CLEAN), torch.full((4,), 4.0))
+
+
+def test_errors_can_weigh_places_differently() -> None:
+    weights = torch.zeros_like(CLEAN[:, :1])
+    weights[..., 0] = 3.0
+    assert torch.allclose(objective().errors(CLEAN + 2.0, CLEAN, weights), 4.0 * weights.flatten(1).mean(1))

@@ -84,3 +84,13 @@ def test_captions_are_dropped_as_often_as_asked(runs: Path, sprites: Path, confi
 def test_nothing_is_trained_on_held_out_combinations(sprites: Path, config: Config) -> None:
     clips = Clips.training(open_world(config("vae").data, sprites), list(range(500)), CPU)
     assert not any(is_held_out(scene) for scene in clips.scenes)
+
+
+@pytest.mark.parametrize("stage", ["keyframes-image", "keyframes"])
+def test_objects_weigh_more_when_asked(runs: Path, sprites: Path, config: Config, tmp_path: Path, stage: str) -> None:
+    settings = config(stage, object_weight=5.0)
+    task: Any = TASKS[stage](settings, open_world(settings.data, sprites), runs, CPU, tmp_path)
+    clips = Clips.training(task.world, [1, 2], CPU)
+    clean, _ = task.example(clips, torch.Generator().manual_seed(3))
+    weights = task.pixel_weights(clips, clean)
+    assert weights.shape == (2, 1, *clean.shape[2:]) and set(weights.unique().tolist()) == {1.0, 5.0}

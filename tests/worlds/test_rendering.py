@@ -108,3 +108,14 @@ def test_mistakes_are_explained(world: EmojiWorld) -> None:
         world.render([Scene(object="cat", place="sky", motion="up")], [1])
     with pytest.raises(DataError, match="times must be"):
         world.render([scene], [1], times=torch.zeros(2, 3))
+
+
+def test_objects_are_told_from_their_background(world: EmojiWorld) -> None:
+    scenes = [Scene(object="car", place=place, motion="left") for place in ("desert", "space")]
+    clips = world.render(scenes, [1, 2], frames=3, fps=0.5, height=40, width=64)
+    mask = world.objects_in(clips, scenes, [1, 2])
+    assert mask.shape == (2, 1, 3, 40, 64) and set(mask.unique().tolist()) == {0.0, 1.0}
+    assert 0.005 < float(mask.mean()) < 0.3
+    moved = mask[:, 0, 0] != mask[:, 0, 2]
+    assert moved.any(dim=(1, 2)).all(), "the mask goes with the object"
+    assert ((clips[:, :, 0] - clips[:, :, 2]).abs().amax(dim=1) > 0.05).logical_and(~(mask.amax(dim=(1, 2)) > 0)).sum() == 0

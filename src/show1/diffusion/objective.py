@@ -58,7 +58,10 @@ class Objective:
         clamped = snr.clamp(max=self.min_snr_gamma)
         return clamped / {"epsilon": snr.clamp(min=1e-8), "v_prediction": snr + 1, "sample": torch.ones_like(snr)}[self.prediction_type]
 
-    def errors(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Mean squared error a sample [B]; variance channels of the prediction are not trained by it."""
+    def errors(self, prediction: Tensor, target: Tensor, weights: Tensor | float = 1.0) -> Tensor:
+        """Mean squared error a sample [B], times `weights` (like `target`, or to be spread over it).
+
+        Variance channels of the prediction are not trained by it.
+        """
         difference = prediction[:, : target.shape[1]].float() - target.float()
-        return difference.square().flatten(1).mean(1)
+        return (weights * difference.square()).flatten(1).mean(1)

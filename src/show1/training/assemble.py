@@ -25,9 +25,9 @@ NETWORKS: dict[str, tuple[str, Any]] = {
     "pixel_upscale_unet": ("pixel", PixelUNet),
     "latent_unet": ("latent", UNet3DConditionModel),
     "vae": ("vae", AutoencoderKL),
-    "text_encoder": ("keyframes-image", T5EncoderModel),
+    "text_encoder": ("keyframes-image-objects", T5EncoderModel),
     "latent_text_encoder": ("latent-text", CLIPTextModel),
-    "tokenizer": ("keyframes-image", T5Tokenizer),
+    "tokenizer": ("keyframes-image-objects", T5Tokenizer),
     "latent_tokenizer": ("latent-text", CLIPTokenizer),
 }
 SCHEDULERS = {
@@ -85,6 +85,6 @@ def assemble_pipeline(runs: Path, settings: Path, output: Path) -> Path:
         parts[name] = load_scheduler(runs / run / "final" / name)
     pipeline = Show1Pipeline(**parts, settings=read_settings_file(settings), vocabulary=vocabulary(runs, parts["tokenizer"]))
     pipeline.save_pretrained(output)
-    spiece = runs / "keyframes-image" / "final" / "tokenizer" / "spiece.model"
+    spiece = runs / "keyframes-image-objects" / "final" / "tokenizer" / "spiece.model"
     (output / "tokenizer" / "spiece.model").write_bytes(spiece.read_bytes())
     return output

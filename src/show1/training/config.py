@@ -52,6 +52,8 @@ class TrainConfig:
     """Decay of the averaged weights that are shipped, warmed up from zero."""
     min_snr_gamma: float | None = 5.0
     """Clamp of the Min-SNR loss weights; 0 in a file turns them off."""
+    object_weight: float = 1.0
+    """How much more a pixel of an object weighs in the keyframe network's loss than one of the background: objects are small."""
     caption_dropout: float = 0.1
     """Share of captions left empty, for guidance."""
     precision: str = "no"

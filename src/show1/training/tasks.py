@@ -82,6 +82,10 @@ class DenoisingTask(Task):
         dropped = torch.rand(len(captions), generator=generator) < self.config.caption_dropout
         return self.embed_text(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
 
+    def pixel_weights(self, clips: Clips, clean: Tensor) -> Tensor | float:
+        """What each pixel's error weighs."""
+        return 1.0
+
     def noise_like(self, sample: Tensor, generator: torch.Generator) -> Tensor:
         """Standard normal noise of a tensor's shape."""
         return torch.randn(sample.shape, generator=generator).to(sample)
@@ -94,7 +98,7 @@ class DenoisingTask(Task):
         timesteps = self.objective.draw_timesteps(len(seeds), generator).to(self.device)
         noisy = self.objective.noised(clean, noise, timesteps)
         target = self.objective.target(clean, noise, timesteps)
-        errors = self.objective.errors(call(noisy, timesteps, text), target)
+        errors = self.objective.errors(call(noisy, timesteps, text), target, self.pixel_weights(clips, clean))
         return (errors * self.objective.weight(timesteps)).mean()
 
     def export(self, folder: Path) -> None:
@@ -103,10 +107,19 @@ class DenoisingTask(Task):
             self.text.save_tokenizer(folder / self.text.tokenizer_name)
 
 
-class KeyframesImage(DenoisingTask):
-    """Single pictures: where the keyframe network's spatial layers are learned, cheaply."""
+class KeyframesTask(DenoisingTask):
+    """What both phases of the keyframe network share."""
 
     component = "keyframes_unet"
+
+    def pixel_weights(self, clips: Clips, clean: Tensor) -> Tensor | float:
+        if self.config.object_weight == 1.0:
+            return 1.0
+        return 1.0 + (self.config.object_weight - 1.0) * self.world.objects_in(clean, clips.scenes, clips.seeds)
+
+
+class KeyframesImage(KeyframesTask):
+    """Single pictures: where the keyframe network's spatial layers are learned, cheaply."""
 
     def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
         times = torch.rand(len(clips.seeds), 1, generator=generator) * frame_times(CLIP_FRAMES - 1, 1)
@@ -123,10 +136,8 @@ class KeyframesImage(DenoisingTask):
         return clips.draw(frame_times(0, 1), LOW_SIZE), sampler.run(self._call(), noise, text, generators)
 
 
-class Keyframes(DenoisingTask):
+class Keyframes(KeyframesTask):
     """Every fourth frame of a clip."""
-
-    component = "keyframes_unet"
 
     def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
         clean = clips.draw(frame_times(0, self.config.frames, KEYFRAME_EVERY), LOW_SIZE)

@@ -21,6 +21,7 @@ from show1.worlds.sprite_layers import add_sprites
 from show1.worlds.sprites import SpriteStore
 from show1.worlds.vocabulary import COUNTS, MOTION_TABLE, OBJECT_TABLE, PLACE_TABLE
 
+_VISIBLE = 0.02  # a difference in [-1, 1] that is more than rounding
 _PIXELS_AT_ONCE = 500_000  # drawn together: small pictures share their overhead, large ones stay in the cache
 
 
@@ -81,6 +82,13 @@ class EmojiWorld:
             part = slice(first, first + chunk)
             self._draw(scenes[part], seeds[part], moments[part], (height, width), window, clips[part])
         return clips
+
+    def objects_in(self, clips: Tensor, scenes: Sequence[Scene], seeds: Sequence[int]) -> Tensor:
+        """Where whole rendered clips [batch, 3, frame, height, width] show objects or their shadows: [batch, 1, frame, height, width], 0 or 1."""
+        height, width = clips.shape[-2:]
+        grid = make_grid(height, width, (0, 0, height, width), clips.device)
+        empty = paint_backgrounds(scenes, Chance(seeds), grid).mul_(2).sub_(1)
+        return ((clips - empty[:, :, None]).abs().amax(dim=1, keepdim=True) > _VISIBLE).to(clips.dtype)
 
     def _draw(
         self,

@@ -1,0 +1,39 @@
+"""`show1 bench`: what a run costs on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from show1.cli.common import for_people, load_model, out, quiet_libraries
+
+
+@for_people
+def bench(
+    prompt: Annotated[str, typer.Argument(help="What the measured video shows.")] = "a rocket flies over the ocean at night",
+    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same video.")] = 0,
+    repeat: Annotated[int, typer.Option(min=1, help="Timed runs of each stage; the fastest counts.")] = 1,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the figures to this JSON file too.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+) -> None:
+    """Seconds, network calls, operations, share of the machine's matrix rate and peak memory, per stage."""
+    quiet_libraries()
+    from show1.cascade.settings import STAGES
+    from show1.evaluation.costs import Bench, as_record, matrix_rate, table
+    from show1.video import whole_file
+
+    pipeline = load_model(model, device, dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    with tqdm(total=len(STAGES), desc="stages") as bar:
+        costs = Bench(pipeline, prompt, seed, repeat).run(lambda stage: bar.update() and None)
+    record = as_record(costs, matrix_rate(pipeline.device, pipeline.keyframes_unet.dtype))
+    if output is not None:
+        with whole_file(output) as partial:
+            partial.write_text(json.dumps(record, indent=1) + "\n")
+    out.print(table(record), markup=False, soft_wrap=True)
