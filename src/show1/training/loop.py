@@ -17,10 +17,10 @@ import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from show1.errors import Show1Error
+from show1.models.attention import suited_attention
 from show1.models.inflate import is_temporal
 from show1.training.checkpoints import checkpoint_steps, write_checkpoint
 from show1.training.clips import open_world
@@ -28,6 +28,9 @@ from show1.training.config import TrainConfig
 from show1.training.registry import TASKS
 from show1.training.sheets import sample_sheet
 from show1.training.task import Task
+
+DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What a `precision` computes in."""
 
 
 class Trainer:
@@ -99,7 +102,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(seeds[0])
         with torch.random.fork_rng():  # dropout draws from the global generator
             torch.manual_seed(seeds[0])
-            with sdpa_kernel(self._attention_kernels()):
+            with suited_attention(self.accelerator.device, DTYPES[self.config.precision]):
                 loss = self.task.loss(seeds, generator)
                 value = self._finite(loss, seeds)
                 accelerator.backward(loss)
@@ -109,12 +112,6 @@ class Trainer:
         self.ema.step(self._parameters())
         self.step += 1
         return value
-
-    def _attention_kernels(self) -> list[SDPBackend]:
-        """Fused attention on a GPU; plain products on a CPU, whose fused kernel is slow for the short sequences met here."""
-        if self.accelerator.device.type == "cpu":
-            return [SDPBackend.MATH]
-        return [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
     def _finite(self, loss: torch.Tensor, seeds: list[int]) -> float:
         """The loss over all processes; an error before a step is made of one that is not a number."""
