@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from show1.errors import SettingsError
+from show1.models.loading import load_network
 from show1.models.recogniser import READ_FRAMES, READ_SIZE, Recogniser, as_read
 from show1.training.clips import Clips, frame_times
+from show1.training.components import start_folder
 from show1.training.config import TrainConfig
 from show1.training.task import Task
 from show1.training.tasks import KEYFRAME_EVERY, LOW_SIZE
@@ -33,11 +35,18 @@ class Recognising(Task):
         super().__init__(config, world, base, device)
 
     def make_network(self) -> nn.Module:
-        if "network" in self.config.start:
-            raise SettingsError("the recogniser starts anew: leave `network` out of [start]")
+        folder = start_folder(self.config, "network", self.base)
+        if folder is not None:
+            return self._loaded(folder)
         with torch.random.fork_rng():
             torch.manual_seed(self.config.seed)
             return Recogniser(self.labels, **self.config.network)
+
+    def _loaded(self, folder: Path) -> Recogniser:
+        network = load_network(Recogniser, folder)
+        if network.labels != self.labels:
+            raise SettingsError(f"the recogniser in '{folder}' knows other values than this world has: {network.labels}, not {self.labels}")
+        return network
 
     def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
         clips = Clips.training(self.world, seeds, self.device)
