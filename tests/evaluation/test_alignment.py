@@ -132,3 +132,16 @@ def test_videos_are_clamped_before_they_are_read(recogniser_folder: Path, asked:
     recogniser = load_recogniser(recogniser_folder)
     loud, clamped = (read_videos(recogniser, asked[0], {"keyframes": v}) for v in (video, video.clamp(-1, 1)))
     assert loud == clamped
+
+
+def test_a_model_that_draws_more_than_the_recogniser_knows_is_refused(
+    pipeline: Show1Pipeline, recogniser_folder: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    pipeline.save_pretrained(model)
+    index = json.loads((model / "model_index.json").read_text())
+    index["vocabulary"]["objects"] = ["rocket", "unicorn"]
+    (model / "model_index.json").write_text(json.dumps(index))
+    arguments = ["evaluate", "alignment", "-o", tmp_path / "run", "--model", model, "--recogniser", recogniser_folder, "--device", "cpu"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 1 and "object unicorn" in " ".join(result.output.split())

@@ -32,7 +32,7 @@ def test_videos_of_any_size_are_read(recogniser_folder: Path, shape: tuple[int, 
 def test_the_record_comes_back_as_it_was_saved(recogniser_folder: Path) -> None:
     record = Reference.load(recogniser_folder)
     assert record.samples == 3 and set(record.right) == set(STAGE_SIZES)
-    assert record.features["latent"].shape == (3, 6)
+    assert record.moments["latent"].shape == (7, 6)
     assert all(0 <= count <= 3 for counts in record.right.values() for count in counts.values())
     assert all(record.looks[stage]["drift"] == 0.0 for stage in STAGE_SIZES), "rendered backgrounds stand still"
 

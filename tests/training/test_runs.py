@@ -14,7 +14,8 @@ from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokeniz
 from show1 import PixelUNet, Show1Pipeline
 from show1.errors import CheckpointError, SettingsError
 from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer
-from show1.training.assemble import assemble_pipeline
+from show1.training.assemble import assemble_pipeline, component_folder
+from show1.training.components import resolve_start
 
 NETWORKS = {
     "keyframes-image": ("keyframes_unet", UNet2DConditionModel),
@@ -72,6 +73,16 @@ def test_a_run_keeps_its_losses_config_and_checkpoint(runs: Path, run: str) -> N
     record = json.loads((runs / run / "final" / "training.json").read_text())
     assert record["steps_done"] == 2 and record["config"]["seed"] == 5
     assert [p.name for p in (runs / run / "checkpoints").iterdir()] == ["step-2"]
+
+
+def test_components_start_from_a_folder_of_the_runs_or_from_the_bundled_model(tmp_path: Path) -> None:
+    assert resolve_start("vae/final/vae", tmp_path) == tmp_path / "vae" / "final" / "vae"
+    assert load_network(AutoencoderKL, resolve_start("bundled:vae", tmp_path)).config.in_channels == 3
+
+
+def test_a_text_encoder_that_a_run_did_not_train_is_found_where_it_started(runs: Path) -> None:
+    assert component_folder(runs, "keyframes", "text_encoder") == runs / "keyframes/final/text_encoder"
+    assert component_folder(runs, "latent", "latent_tokenizer") == runs / "latent-text/final/latent_tokenizer"
 
 
 def test_training_changes_the_weights(runs: Path) -> None:

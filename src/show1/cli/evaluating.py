@@ -69,6 +69,7 @@ def alignment(
     pipeline.set_progress_bar_config(disable=True)
     network.to(pipeline.device)
     labels = {**network.labels, **_drawn_by(pipeline)}
+    _check_readable(labels, network.labels)
     asked = _prompts(prompts, labels, samples, seed)
     shared = {"model": model or "bundled", "dtype": str(pipeline.keyframes_unet.dtype), "settings": pipeline.settings.to_dict()}
     run = AlignmentRun(output, {**shared, "seed": seed, "stop_after": stop_after})
@@ -87,6 +88,15 @@ def _drawn_by(pipeline: Any) -> dict[str, list[str]]:
     """What a model says it can draw, by attribute; nothing for an open vocabulary."""
     words = pipeline.vocabulary
     return {name: words[kind] for name, kind in {"object": "objects", "motion": "motions", "count": "counts"}.items() if words.get(kind)}
+
+
+def _check_readable(drawn: dict[str, list[str]], read: dict[str, list[str]]) -> None:
+    for name, values in drawn.items():
+        unknown = sorted(set(values) - set(read[name]))
+        if unknown:
+            raise SettingsError(
+                f"the recogniser cannot tell the {name} {', '.join(unknown)}; pass one that can with --recogniser (see docs/evaluation.md)"
+            )
 
 
 def _prompts(prompts: str, labels: dict[str, list[str]], samples: int, seed: int) -> list[Asked]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from show1.errors import CheckpointError
 from show1.evaluation.prompts import Asked, world_prompts
-from show1.evaluation.statistics import drift, flicker, sharpness
+from show1.evaluation.statistics import drift, flicker, moments, sharpness
 from show1.models.loading import load_network
 from show1.models.recogniser import READ_FRAMES, Recogniser
 from show1.worlds.emoji import EmojiWorld
@@ -23,7 +23,7 @@ STAGE_SIZES = {"keyframes": (64, 40), "interpolation": (64, 40), "pixel": (256, 
 """(width, height) of each stage's videos in the bundled cascade."""
 KEYFRAME_EVERY = 4
 FPS = 7.5
-RECORD, FEATURES = "reference.json", "reference.safetensors"
+RECORD, MOMENTS = "reference.json", "reference.safetensors"
 
 Progress = Callable[[], None]
 
@@ -55,14 +55,14 @@ class Reference:
     """Stage -> attribute -> clips (drawn at that stage's size) that were read right."""
     looks: Mapping[str, Mapping[str, float]]
     """Stage -> sharpness, flicker and drift, means over the clips."""
-    features: Mapping[str, Tensor]
-    """Stage -> features [clips, D]."""
+    moments: Mapping[str, Tensor]
+    """Stage -> moments of the features, [D + 1, D]."""
 
     def save(self, folder: Path) -> None:
         """Write the record beside the recogniser's weights."""
         record = {"samples": self.samples, "right": self.right, "looks": self.looks}
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
-        save_file({stage: values.half().contiguous() for stage, values in self.features.items()}, folder / FEATURES)
+        save_file({stage: values.float().contiguous() for stage, values in self.moments.items()}, folder / MOMENTS)
 
     @classmethod
     def load(cls, folder: Path) -> Reference:
@@ -73,8 +73,7 @@ class Reference:
         """
         try:
             record = json.loads((folder / RECORD).read_text())
-            features = {stage: values.float() for stage, values in load_file(folder / FEATURES).items()}
-            return cls(record["samples"], record["right"], record["looks"], features)
+            return cls(record["samples"], record["right"], record["looks"], load_file(folder / MOMENTS))
         except Exception as error:
             raise CheckpointError(
                 f"the recogniser in '{folder}' has no usable record of its own accuracy ({error}); make it with `show1 evaluate recogniser`"
@@ -107,4 +106,4 @@ def measure_reference(recogniser: Recogniser, world: EmojiWorld, samples: int, s
             for name, value in measured.items():
                 sums[stage][name] += value / samples
         progress()
-    return Reference(samples, right, sums, {stage: torch.cat(values) for stage, values in features.items()})
+    return Reference(samples, right, sums, {stage: moments(torch.cat(values)) for stage, values in features.items()})

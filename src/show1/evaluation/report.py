@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from show1.cascade.settings import STAGES
 from show1.evaluation.alignment import STRIPS, Reading
 from show1.evaluation.reference import Reference
-from show1.evaluation.statistics import frechet_distance, wilson_interval
+from show1.evaluation.statistics import frechet_distance, moments, wilson_interval
 from show1.worlds.attributes import ATTRIBUTES
 
 ALL_RIGHT = ("object", "place", "motion", "count")
@@ -47,7 +47,7 @@ def _stage(readings: Sequence[Reading], stage: str, reference: Reference) -> dic
     all_right = sum(not set(reading.wrong(stage)) & set(ALL_RIGHT) for reading in readings)
     accuracy["all right"] = share(all_right, len(readings))
     features = torch.tensor([reading.features[stage] for reading in readings])
-    distance = frechet_distance(features, reference.features[stage]) if len(readings) > 1 else None
+    distance = frechet_distance(moments(features), reference.moments[stage]) if len(readings) > 1 else None
     means = {name: sum(r.looks[stage][name] for r in readings) / len(readings) for name in ("sharpness", "flicker", "drift")}
     return {"accuracy": accuracy, "looks": means, "frechet": distance}
 

@@ -21,14 +21,19 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def moments(features: Tensor) -> Tensor:
+    """Mean and covariance of features [N, D] in one tensor [D + 1, D], the mean first; without spread for a single one."""
+    features = features.double()
+    covariance = torch.cov(features.T) if len(features) > 1 else torch.zeros(features.shape[1], features.shape[1])
+    return torch.cat([features.mean(0, keepdim=True), covariance.double()])
+
+
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Squared Fréchet distance between normal distributions fitted to features [N, D] and [M, D] (Heusel et al. 2017, eq. 6)."""
-    a, b = a.double(), b.double()
-    means = (a.mean(0) - b.mean(0)).square().sum()
-    covariance_a, covariance_b = torch.cov(a.T), torch.cov(b.T)
+    """Squared Fréchet distance between normal distributions with `moments` [D + 1, D] (Heusel et al. 2017, eq. 6)."""
+    mean_a, covariance_a, mean_b, covariance_b = a[0].double(), a[1:].double(), b[0].double(), b[1:].double()
     # The trace of the square root of a product of covariances is the sum of the roots of its eigenvalues, real and not negative.
     roots = torch.linalg.eigvals(covariance_a @ covariance_b).real.clamp(min=0).sqrt().sum()
-    return float(means + covariance_a.trace() + covariance_b.trace() - 2 * roots)
+    return float((mean_a - mean_b).square().sum() + covariance_a.trace() + covariance_b.trace() - 2 * roots)
 
 
 def luminance(video: Tensor) -> Tensor:

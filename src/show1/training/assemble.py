@@ -15,6 +15,7 @@ from show1.cascade.settings import CascadeSettings
 from show1.errors import SettingsError
 from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer, read_json
 from show1.models.unet import PixelUNet
+from show1.training.components import resolve_start
 from show1.training.tokenizers import SPACE
 from show1.worlds.vocabulary import MOTION_TABLE, OBJECT_TABLE, PLACE_TABLE
 
@@ -25,10 +26,10 @@ NETWORKS: dict[str, tuple[str, Any]] = {
     "pixel_upscale_unet": ("pixel", PixelUNet),
     "latent_unet": ("latent", UNet3DConditionModel),
     "vae": ("vae", AutoencoderKL),
-    "text_encoder": ("keyframes-image-objects", T5EncoderModel),
-    "latent_text_encoder": ("latent-text", CLIPTextModel),
-    "tokenizer": ("keyframes-image-objects", T5Tokenizer),
-    "latent_tokenizer": ("latent-text", CLIPTokenizer),
+    "text_encoder": ("keyframes", T5EncoderModel),
+    "latent_text_encoder": ("latent", CLIPTextModel),
+    "tokenizer": ("keyframes", T5Tokenizer),
+    "latent_tokenizer": ("latent", CLIPTokenizer),
 }
 SCHEDULERS = {
     "keyframes_scheduler": "keyframes",
@@ -39,7 +40,7 @@ SCHEDULERS = {
     "pixel_upscale_noising_scheduler": "pixel",
     "latent_scheduler": "latent",
 }
-"""Component -> run (a folder under `runs`) that made it."""
+"""Component -> run (a folder under `runs`) that made or used it."""
 
 
 def read_settings_file(path: Path) -> CascadeSettings:
@@ -66,6 +67,18 @@ def vocabulary(runs: Path, tokenizer: Any) -> dict[str, list[str]]:
     }
 
 
+def component_folder(runs: Path, run: str, name: str) -> Path:
+    """Where a run's component is: in its `final` folder, or, for a text encoder or tokenizer it did not train, where it started from.
+
+    Raises:
+        CheckpointError: the run is missing or incomplete.
+    """
+    own = runs / run / "final" / name
+    config = read_json(runs / run / "final" / "training.json")["config"]
+    start = config["start"].get(name.removeprefix("latent_"))
+    return own if own.is_dir() or start is None else resolve_start(start, runs)
+
+
 def assemble_pipeline(runs: Path, settings: Path, output: Path) -> Path:
     """Gather the components of all runs' `final` folders and write a pipeline, weights in 16 bits.
 
@@ -74,17 +87,17 @@ def assemble_pipeline(runs: Path, settings: Path, output: Path) -> Path:
     """
     parts: dict[str, Any] = {}
     for name, (run, cls) in NETWORKS.items():
-        folder = runs / run / "final" / name
+        folder = component_folder(runs, run, name)
         if name.endswith("tokenizer"):
             parts[name] = load_tokenizer(cls, folder)
         elif name.endswith("text_encoder"):
-            parts[name] = load_transformer(cls, folder, dtype=torch.float16)
+            parts[name] = load_transformer(cls, folder).half()  # loaded as float16, T5 would keep some layers in float32
         else:
             parts[name] = load_network(cls, folder, dtype=torch.float16)
     for name, run in SCHEDULERS.items():
         parts[name] = load_scheduler(runs / run / "final" / name)
     pipeline = Show1Pipeline(**parts, settings=read_settings_file(settings), vocabulary=vocabulary(runs, parts["tokenizer"]))
     pipeline.save_pretrained(output)
-    spiece = runs / "keyframes-image-objects" / "final" / "tokenizer" / "spiece.model"
+    spiece = component_folder(runs, "keyframes", "tokenizer") / "spiece.model"
     (output / "tokenizer" / "spiece.model").write_bytes(spiece.read_bytes())
     return output

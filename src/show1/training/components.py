@@ -10,12 +10,14 @@ import diffusers
 import torch
 from torch import nn
 
+from show1.cascade.folder import BUNDLED
 from show1.errors import CheckpointError, SettingsError
 from show1.models.inflate import inflate
 from show1.models.loading import load_network, load_scheduler
 from show1.models.unet import PixelUNet
 from show1.training.config import TrainConfig
 
+FROM_BUNDLED = "bundled:"
 NETWORKS: dict[str, Any] = {
     "keyframes-image": diffusers.UNet2DConditionModel,
     "keyframes": PixelUNet,
@@ -27,9 +29,14 @@ NETWORKS: dict[str, Any] = {
 }
 
 
+def resolve_start(place: str, base: Path) -> Path:
+    """A place named in `start`: a folder relative to `base`, or `bundled:vae` for that component of the model in the package."""
+    return BUNDLED / place.removeprefix(FROM_BUNDLED) if place.startswith(FROM_BUNDLED) else base / place
+
+
 def start_folder(config: TrainConfig, name: str, base: Path) -> Path | None:
     """The folder a component starts from, if the config names one."""
-    return base / config.start[name] if name in config.start else None
+    return resolve_start(config.start[name], base) if name in config.start else None
 
 
 def make_network(config: TrainConfig, base: Path) -> nn.Module:

@@ -91,7 +91,8 @@ class TrainConfig:
     text_encoder: Mapping[str, Any] = field(default_factory=dict)
     """config.json keys of a text encoder made anew."""
     start: Mapping[str, str] = field(default_factory=dict)
-    """Component name -> folder to start from, e.g. `network`, `text_encoder`, `tokenizer`, `vae`; relative to the run's folder."""
+    """Component name -> folder to start from, e.g. `network`, `text_encoder`, `tokenizer`, `vae`; relative to the folder above the run's,
+    or `bundled:` and a component of the model in the package."""
     data: DataConfig = field(default_factory=DataConfig)
     """What to train on."""
 

@@ -188,7 +188,7 @@ class Trainer:
         path = self.folder / "losses.csv" if self.accelerator.is_main_process else Path(os.devnull)
         lines = path.read_text().splitlines()[1:] if path.is_file() else []
         kept = [line for line in lines if int(line.split(",")[0]) <= self.step]
-        with path.open("w", newline="") as handle:
+        with path.open("w", newline="", buffering=1) as handle:  # line by line: a killed run keeps its curve
             handle.write("\n".join(["step,loss", *kept]) + "\n")
             yield csv.writer(handle, lineterminator="\n")
 
