@@ -12,10 +12,9 @@ from dataclasses import replace
 
 from show1 import Show1Pipeline
 from show1.evaluation.alignment import read_videos
-from show1.evaluation.prompts import world_prompts
+from show1.evaluation.prompts import drawn_by, world_prompts
 from show1.evaluation.reference import load_recogniser
 from show1.evaluation.report import ALL_RIGHT
-from show1.worlds.vocabulary import PLACE_TABLE
 
 SEED = 7001
 """Away from the seeds that evaluation starts from."""
@@ -25,9 +24,7 @@ def main(samples: int, steps: list[int], scales: list[float]) -> None:
     """Print a row for each pair of steps and guidance."""
     pipeline, recogniser = Show1Pipeline.from_pretrained(), load_recogniser()
     pipeline.set_progress_bar_config(disable=True)
-    words = pipeline.vocabulary
-    labels = {"object": words["objects"], "motion": words["motions"], "count": words["counts"]}
-    asked = world_prompts(labels, list(PLACE_TABLE), "seen", samples, SEED)
+    asked = world_prompts(drawn_by(pipeline), "seen", samples, SEED)
     print("| steps | guidance | " + " | ".join(ALL_RIGHT) + " | seconds a video |")
     print("|" + "---|" * (3 + len(ALL_RIGHT)))
     for count in steps:

@@ -124,7 +124,7 @@ def test_models_lists_what_can_be_drawn(saved_pipeline: Path) -> None:
 def test_help_lists_the_commands() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("generate", "models", "train", "assemble", "data"):
+    for command in ("generate", "models", "train", "assemble", "data", "evaluate", "bench"):
         assert command in result.output
 
 

@@ -12,13 +12,12 @@ from typer.testing import CliRunner, Result
 
 from show1 import Show1Pipeline
 from show1.cli import app
-from show1.errors import SettingsError
+from show1.errors import CheckpointError, SettingsError
 from show1.evaluation.alignment import AlignmentRun, Reading, ceiling_of, generator_of
 from show1.evaluation.prompts import Asked, world_prompts
 from show1.evaluation.reference import Reference, load_recogniser
 from show1.evaluation.report import failures, markdown, summarise
 from show1.worlds.emoji import EmojiWorld
-from show1.worlds.vocabulary import PLACE_TABLE
 
 MANIFEST = {"model": "tiny", "seed": 0}
 STAGES = ["keyframes", "interpolation", "pixel", "latent"]
@@ -26,7 +25,7 @@ STAGES = ["keyframes", "interpolation", "pixel", "latent"]
 
 @pytest.fixture
 def asked(recogniser_folder: Path) -> list[Asked]:
-    return world_prompts(load_recogniser(recogniser_folder).labels, list(PLACE_TABLE), "held-out", 3, 0)
+    return world_prompts(load_recogniser(recogniser_folder).labels, "held-out", 3, 0)
 
 
 def test_a_run_that_was_stopped_goes_on(pipeline: Show1Pipeline, recogniser_folder: Path, asked: list[Asked], tmp_path: Path) -> None:
@@ -145,3 +144,15 @@ def test_a_model_that_draws_more_than_the_recogniser_knows_is_refused(
     arguments = ["evaluate", "alignment", "-o", tmp_path / "run", "--model", model, "--recogniser", recogniser_folder, "--device", "cpu"]
     result = CliRunner().invoke(app, list(map(str, arguments)))
     assert result.exit_code == 1 and "object unicorn" in " ".join(result.output.split())
+
+
+def test_values_that_the_recogniser_cannot_tell_are_refused(evaluate: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"prompt": "two horses", "object": "horses"}\n')
+    result = evaluate("--prompts", tmp_path / "mine.jsonl")
+    assert result.exit_code == 1 and "object horses" in " ".join(result.output.split())
+
+
+def test_a_damaged_manifest_is_an_error_for_people(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"run\.json"):
+        AlignmentRun(tmp_path, MANIFEST)

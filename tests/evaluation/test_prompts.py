@@ -15,7 +15,7 @@ LABELS = world_labels(["turtle", "rocket", "car"], list(PLACE_TABLE), list(MOTIO
 
 @pytest.mark.parametrize("group", ["held-out", "seen"])
 def test_prompts_are_of_their_split_and_say_what_is_wanted(group: str) -> None:
-    asked = world_prompts(LABELS, list(PLACE_TABLE), group, 60, seed=3)
+    asked = world_prompts(LABELS, group, 60, seed=3)
     assert len({one.id for one in asked}) == 60
     for one in asked:
         assert one.scene is not None and is_held_out(one.scene) == (group == "held-out")
@@ -25,7 +25,7 @@ def test_prompts_are_of_their_split_and_say_what_is_wanted(group: str) -> None:
 
 def test_the_seed_decides() -> None:
     def texts(seed: int) -> list[str]:
-        return [one.prompt for one in world_prompts(LABELS, list(PLACE_TABLE), "held-out", 20, seed)]
+        return [one.prompt for one in world_prompts(LABELS, "held-out", 20, seed)]
 
     assert texts(1) == texts(1) != texts(2)
 

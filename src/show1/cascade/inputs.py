@@ -90,8 +90,7 @@ def check_settings(settings: CascadeSettings, networks: Mapping[str, Any], stop_
     latent = settings.latent
     if stop_after == "latent" and latent.steps_run() < 1:
         raise SettingsError(f"latent: {latent.steps} steps at strength {latent.strength} leave no step to run; raise one of them")
-    scale = settings.pixel_scale
-    pixel = (settings.keyframe_size[0] * scale, settings.keyframe_size[1] * scale)
+    pixel = settings.stage_sizes()["pixel"]
     for name, size, network in (
         ("keyframe_size", settings.keyframe_size, "keyframes_unet"),
         ("keyframe_size", settings.keyframe_size, "interpolation_unet"),

@@ -91,6 +91,16 @@ class CascadeSettings:
         if not 0.0 < self.fps <= 240.0:
             raise SettingsError(f"fps is {self.fps}; use a number above 0 and at most 240")
 
+    def stage_sizes(self) -> dict[str, tuple[int, int]]:
+        """(width, height) of every stage's videos."""
+        width, height = self.keyframe_size
+        upscaled = (width * self.pixel_scale, height * self.pixel_scale)
+        return dict(zip(STAGES, (self.keyframe_size, self.keyframe_size, upscaled, self.final_size), strict=True))
+
+    def frame_times(self) -> list[float]:
+        """Seconds of every frame of a finished video; each `between + 1`-th is a keyframe."""
+        return [frame / self.fps for frame in range((self.num_keyframes - 1) * (self.between + 1) + 1)]
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for a config file."""
         return asdict(self)

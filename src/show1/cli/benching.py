@@ -31,7 +31,7 @@ def bench(
     pipeline = load_model(model, device, dtype)
     pipeline.set_progress_bar_config(disable=True)
     with tqdm(total=len(STAGES), desc="stages") as bar:
-        costs = Bench(pipeline, prompt, seed, repeat).run(lambda stage: bar.update() and None)
+        costs = Bench(pipeline, prompt, seed, repeat).run(lambda _: bar.update())
     record = as_record(costs, matrix_rate(pipeline.device, pipeline.keyframes_unet.dtype))
     if output is not None:
         with whole_file(output) as partial:

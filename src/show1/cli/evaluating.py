@@ -27,14 +27,9 @@ def recogniser(
     quiet_libraries()
     from show1.evaluation.reference import load_recogniser, measure_reference
     from show1.evaluation.report import markdown, summarise
-    from show1.worlds.emoji import EmojiWorld
-    from show1.worlds.sprites import SpriteStore
 
     network = load_recogniser(folder)
-    labels = network.labels
-    world = EmojiWorld(
-        SpriteStore.load(sprites, labels["object"]), objects=labels["object"], motions=labels["motion"], max_count=len(labels["count"])
-    )
+    world = _world(network.labels, sprites)
     with tqdm(total=samples, desc="clips") as bar:
         reference = measure_reference(network, world, samples, seed, bar.update)
     reference.save(folder)
@@ -58,6 +53,7 @@ def alignment(
     """Make videos of prompts and read off every stage what they show of what was asked."""
     quiet_libraries()
     from show1.evaluation.alignment import AlignmentRun, ceiling_of, generator_of
+    from show1.evaluation.prompts import check_readable, drawn_by
     from show1.evaluation.reference import BUNDLED as OWN
     from show1.evaluation.reference import Reference, load_recogniser
 
@@ -68,10 +64,18 @@ def alignment(
     pipeline = load_model(model, device, dtype)
     pipeline.set_progress_bar_config(disable=True)
     network.to(pipeline.device)
-    labels = {**network.labels, **_drawn_by(pipeline)}
-    _check_readable(labels, network.labels)
+    drawn = drawn_by(pipeline)
+    check_readable(drawn, network.labels)
+    labels = {**network.labels, **drawn}
     asked = _prompts(prompts, labels, samples, seed)
-    shared = {"model": model or "bundled", "dtype": str(pipeline.keyframes_unet.dtype), "settings": pipeline.settings.to_dict()}
+    for one in asked:
+        check_readable({name: [value] for name, value in one.wanted.items()}, network.labels)
+    shared = {
+        "model": model or "bundled",
+        "recogniser": str(recogniser or "bundled"),
+        "dtype": str(pipeline.keyframes_unet.dtype),
+        "settings": pipeline.settings.to_dict(),
+    }
     run = AlignmentRun(output, {**shared, "seed": seed, "stop_after": stop_after})
     jobs = [(asked, generator_of(pipeline, stop_after))]
     if ceilings and sprites:
@@ -84,28 +88,12 @@ def alignment(
     out.print(f"report in {output}", markup=False)
 
 
-def _drawn_by(pipeline: Any) -> dict[str, list[str]]:
-    """What a model says it can draw, by attribute; nothing for an open vocabulary."""
-    words = pipeline.vocabulary
-    return {name: words[kind] for name, kind in {"object": "objects", "motion": "motions", "count": "counts"}.items() if words.get(kind)}
-
-
-def _check_readable(drawn: dict[str, list[str]], read: dict[str, list[str]]) -> None:
-    for name, values in drawn.items():
-        unknown = sorted(set(values) - set(read[name]))
-        if unknown:
-            raise SettingsError(
-                f"the recogniser cannot tell the {name} {', '.join(unknown)}; pass one that can with --recogniser (see docs/evaluation.md)"
-            )
-
-
 def _prompts(prompts: str, labels: dict[str, list[str]], samples: int, seed: int) -> list[Asked]:
     from show1.evaluation.prompts import PARAPHRASES, SPLITS, file_prompts, world_prompts
-    from show1.worlds.vocabulary import PLACE_TABLE
 
     groups = list(SPLITS) if prompts == "both" else [prompts]
     if set(groups) <= set(SPLITS):
-        return [one for group in groups for one in world_prompts(labels, list(PLACE_TABLE), group, samples, seed)]
+        return [one for group in groups for one in world_prompts(labels, group, samples, seed)]
     if prompts == "paraphrases":
         return file_prompts(PARAPHRASES, seed)
     if not Path(prompts).is_file():
@@ -117,9 +105,8 @@ def _ceiling_prompts(labels: dict[str, list[str]], samples: int, seed: int) -> l
     from dataclasses import replace
 
     from show1.evaluation.prompts import world_prompts
-    from show1.worlds.vocabulary import PLACE_TABLE
 
-    asked = world_prompts(labels, list(PLACE_TABLE), "held-out", samples, seed)
+    asked = world_prompts(labels, "held-out", samples, seed)
     return [replace(one, id=f"ceiling-{k}", group="ceiling") for k, one in enumerate(asked)]
 
 

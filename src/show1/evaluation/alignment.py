@@ -17,6 +17,7 @@ from show1.cascade.settings import STAGES, CascadeSettings
 from show1.errors import DataError, SettingsError
 from show1.evaluation.prompts import Asked
 from show1.evaluation.reference import drawn, looks
+from show1.models.loading import read_json
 from show1.models.recogniser import Recogniser, as_read
 from show1.video import to_pil, whole_file
 from show1.worlds.emoji import EmojiWorld
@@ -64,18 +65,15 @@ def generator_of(pipeline: Any, stop_after: str) -> Make:
 def ceiling_of(pipeline: Any, world: EmojiWorld, stop_after: str) -> Make:
     """Each stage's video where the stage before it was perfect: drawn, not generated."""
     s: CascadeSettings = pipeline.settings
-    upscaled = (s.keyframe_size[0] * s.pixel_scale, s.keyframe_size[1] * s.pixel_scale)
-    frames = torch.arange((s.num_keyframes - 1) * (s.between + 1) + 1) / s.fps
-    draws = {
-        "keyframes": (s.keyframe_size, frames[:: s.between + 1]),
-        "interpolation": (s.keyframe_size, frames),
-        "pixel": (upscaled, frames),
-    }
+    sizes, frames = s.stage_sizes(), torch.tensor(s.frame_times())
+
+    def draw(asked: Asked, stage: str) -> Tensor:
+        return drawn(world, asked, sizes[stage], frames[:: s.between + 1] if stage == "keyframes" else frames)
 
     def make(asked: Asked) -> Mapping[str, Tensor]:
-        made = {"keyframes": drawn(world, asked, *draws["keyframes"])}
+        made = {"keyframes": draw(asked, "keyframes")}
         for before, stage in pairwise(STAGES[: STAGES.index(stop_after) + 1]):
-            given = {before: drawn(world, asked, *draws[before])}
+            given = {before: draw(asked, before)}
             result = pipeline(asked.prompt, seed=asked.seed % 2**31, given=given, stop_after=stage, output_type="pt")
             made[stage] = result.stages()[stage]
         return made
@@ -113,7 +111,7 @@ class AlignmentRun:
             raise DataError(f"cannot write in '{folder}': {error.strerror or error}") from error
         path = folder / MANIFEST
         if path.is_file():
-            self._check_same(json.loads(path.read_text()), json.loads(json.dumps(dict(manifest))))
+            self._check_same(read_json(path), json.loads(json.dumps(dict(manifest))))
         else:
             with whole_file(path) as partial:
                 partial.write_text(json.dumps(dict(manifest), indent=1) + "\n")

@@ -130,10 +130,10 @@ class Bench:
         self.device = torch.device(pipeline._execution_device)
         self.networks = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
 
-    def run(self, progress: Callable[[str], None] = lambda stage: None) -> list[Cost]:
+    def run(self, progress: Callable[[str], object] = lambda stage: None) -> list[Cost]:
         """Costs of text, of every stage and of all; `progress` is called with each stage's name when it is done."""
-        costs = [self._measure(TEXT, self._encode)[0]]
-        texts = self._embeddings()
+        cost, texts = self._measure(TEXT, self._encode)
+        costs = [cost]
         video: Tensor | None = None
         for index, stage in enumerate(STAGES):
             given = {} if video is None else {STAGES[index - 1]: video}
@@ -147,12 +147,9 @@ class Bench:
             progress(stage)
         return [*costs, _sum(costs)]
 
-    def _encode(self) -> Any:
-        with torch.no_grad():
-            return self.pipeline.encode_prompt([self.prompt], [""]), self.pipeline.encode_latent_prompt([self.prompt], [""])
-
-    def _embeddings(self) -> dict[str, Tensor]:
-        (positive, negative), (latent, latent_negative) = self._encode()
+    def _encode(self) -> dict[str, Tensor]:
+        positive, negative = self.pipeline.encode_prompt([self.prompt], [""])
+        latent, latent_negative = self.pipeline.encode_latent_prompt([self.prompt], [""])
         names = ("prompt_embeds", "negative_prompt_embeds", "latent_prompt_embeds", "latent_negative_prompt_embeds")
         return dict(zip(names, (positive, negative, latent, latent_negative), strict=True))
 

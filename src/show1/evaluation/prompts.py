@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from show1.errors import DataError
+from show1.errors import DataError, SettingsError
 from show1.worlds.attributes import ATTRIBUTES, attributes
 from show1.worlds.captions import caption
 from show1.worlds.sampling import sample_scene
 from show1.worlds.scenes import Scene
+from show1.worlds.vocabulary import PLACE_TABLE
 
 SPLITS = {"held-out": "held-out", "seen": "train"}
 """Name in tables -> the world's name."""
@@ -33,12 +35,28 @@ class Asked:
     """What to draw for comparison."""
 
 
-def world_prompts(labels: Mapping[str, Sequence[str]], places: Sequence[str], group: str, samples: int, seed: int) -> list[Asked]:
+def drawn_by(pipeline: Any) -> dict[str, list[str]]:
+    """What a model says it can draw, by attribute; nothing for an open vocabulary. Places are those of the world."""
+    words = pipeline.vocabulary
+    return {name: words[kind] for name, kind in {"object": "objects", "motion": "motions", "count": "counts"}.items() if words.get(kind)}
+
+
+def check_readable(values: Mapping[str, Iterable[str]], labels: Mapping[str, Sequence[str]]) -> None:
+    """Raise SettingsError for values of attributes that a recogniser with these labels cannot tell."""
+    for name, shown in values.items():
+        unknown = sorted(set(shown) - set(labels[name]))
+        if unknown:
+            raise SettingsError(
+                f"the recogniser cannot tell the {name} {', '.join(unknown)}; pass one that can with --recogniser (see docs/evaluation.md)"
+            )
+
+
+def world_prompts(labels: Mapping[str, Sequence[str]], group: str, samples: int, seed: int) -> list[Asked]:
     """Captions of scenes of a split ("held-out" or "seen"): pure functions of the seed and of what the model can draw."""
     asked = []
     for k in range(samples):
         number = seed * 1_000_003 + k
-        scene = sample_scene(labels["object"], places, labels["motion"], len(labels["count"]), number, SPLITS[group])  # type: ignore[arg-type]
+        scene = sample_scene(labels["object"], list(PLACE_TABLE), labels["motion"], len(labels["count"]), number, SPLITS[group])  # type: ignore[arg-type]
         wanted = attributes(scene)
         asked.append(Asked(id=f"{group}-{k}", group=group, prompt=caption(scene, number), wanted=wanted, seed=number, scene=scene))
     return asked

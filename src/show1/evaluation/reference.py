@@ -11,18 +11,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from show1.cascade.settings import PUBLISHED
 from show1.errors import CheckpointError
 from show1.evaluation.prompts import Asked, world_prompts
 from show1.evaluation.statistics import drift, flicker, moments, sharpness
 from show1.models.loading import load_network
-from show1.models.recogniser import READ_FRAMES, Recogniser
+from show1.models.recogniser import Recogniser
 from show1.worlds.emoji import EmojiWorld
 
 BUNDLED = Path(__file__).resolve().parent / "recogniser"
-STAGE_SIZES = {"keyframes": (64, 40), "interpolation": (64, 40), "pixel": (256, 160), "latent": (576, 320)}
-"""(width, height) of each stage's videos in the bundled cascade."""
-KEYFRAME_EVERY = 4
-FPS = 7.5
+STAGE_SIZES = PUBLISHED.stage_sizes()
+"""(width, height) of each stage's videos in the published cascade, and in the bundled one."""
 RECORD, MOMENTS = "reference.json", "reference.safetensors"
 
 Progress = Callable[[], None]
@@ -30,7 +29,7 @@ Progress = Callable[[], None]
 
 def keyframe_times() -> Tensor:
     """Seconds of the frames that the recogniser reads."""
-    return torch.arange(READ_FRAMES) * KEYFRAME_EVERY / FPS
+    return torch.tensor(PUBLISHED.frame_times()[:: PUBLISHED.between + 1])
 
 
 def drawn(world: EmojiWorld, asked: Asked, size: tuple[int, int], times: Tensor) -> Tensor:
@@ -88,7 +87,7 @@ def load_recogniser(folder: Path | None = None, device: str | torch.device = "cp
 @torch.no_grad()
 def measure_reference(recogniser: Recogniser, world: EmojiWorld, samples: int, seed: int, progress: Progress) -> Reference:
     """Read fresh clips of held-out combinations, drawn at every stage's size; `progress` is called after each clip."""
-    asked = world_prompts(recogniser.labels, world.places, "held-out", samples, seed)
+    asked = world_prompts(recogniser.labels, "held-out", samples, seed)
     right = {stage: dict.fromkeys(recogniser.labels, 0) for stage in STAGE_SIZES}
     features: dict[str, list[Tensor]] = {stage: [] for stage in STAGE_SIZES}
     sums = {stage: {"sharpness": 0.0, "flicker": 0.0, "drift": 0.0} for stage in STAGE_SIZES}
@@ -102,7 +101,7 @@ def measure_reference(recogniser: Recogniser, world: EmojiWorld, samples: int, s
                 right[stage][name] += read[name] == one.wanted[name]
             measured = looks(keyframes)
             if stage != "keyframes":  # flicker is told from frames that follow each other
-                measured["flicker"] = looks(drawn(world, one, size, 1.5 + torch.arange(3) / FPS))["flicker"]
+                measured["flicker"] = looks(drawn(world, one, size, 1.5 + torch.arange(3) / PUBLISHED.fps))["flicker"]
             for name, value in measured.items():
                 sums[stage][name] += value / samples
         progress()

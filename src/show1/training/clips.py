@@ -8,14 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from show1.cascade.settings import PUBLISHED
 from show1.errors import DataError
 from show1.training.config import DataConfig
 from show1.worlds.emoji import EmojiWorld, Scene, caption
 from show1.worlds.sprites import SpriteStore
 
-CLIP_FRAMES = 29
-FPS = 7.5
-FINAL_SIZE = (576, 320)
+CLIP_FRAMES = len(PUBLISHED.frame_times())
+FPS = PUBLISHED.fps
+FINAL_SIZE = PUBLISHED.final_size
 LATENT_CELL = 8
 """Pixels a latent is wide and high."""
 

@@ -16,23 +16,22 @@ from show1.cascade.interpolation import blend_condition, interpolation_call, sam
 from show1.cascade.keyframes import keyframes_call, sample_keyframes
 from show1.cascade.latent_upscale import latent_call, latent_moments, sample_latent_upscale
 from show1.cascade.pixel_upscale import first_frame_call, pixel_call, sample_first_frame, sample_pixel_upscale, with_first_frame
-from show1.cascade.settings import SamplerSettings
+from show1.cascade.settings import PUBLISHED, SamplerSettings
 from show1.cascade.stage import Sampler, Text, enlarge
 from show1.diffusion.denoise import Network, as_frames, as_video, restart
 from show1.diffusion.objective import Objective
 from show1.errors import SettingsError
 from show1.models.loading import load_network
-from show1.training.clips import CLIP_FRAMES, FINAL_SIZE, LATENT_CELL, Clips, cut, frame_times, random_crop
+from show1.training.clips import CLIP_FRAMES, FINAL_SIZE, FPS, LATENT_CELL, Clips, cut, frame_times, random_crop
 from show1.training.components import make_scheduler, start_folder
 from show1.training.config import TrainConfig
 from show1.training.task import Task
 from show1.training.texts import ClipText, T5Text, TrainingText
 from show1.worlds.emoji import EmojiWorld
 
-LOW_SIZE = (64, 40)
-PIXEL_SIZE = (256, 160)
-SCALE = 4
-KEYFRAME_EVERY = 4
+LOW_SIZE, PIXEL_SIZE = (PUBLISHED.stage_sizes()[stage] for stage in ("keyframes", "pixel"))
+SCALE = PUBLISHED.pixel_scale
+KEYFRAME_EVERY = PUBLISHED.between + 1
 SHEET_STEPS = 10
 SHEET_GUIDANCE = 3.0
 SHEET_NOISE_LEVEL = 100
@@ -157,7 +156,7 @@ class Interpolation(DenoisingTask):
     def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
         pairs = (CLIP_FRAMES - 1) // KEYFRAME_EVERY
         starts = torch.randint(pairs, (len(clips.seeds), 1), generator=generator) * KEYFRAME_EVERY
-        clean = clips.draw(frame_times(0, KEYFRAME_EVERY + 1) + starts / 7.5, LOW_SIZE)
+        clean = clips.draw(frame_times(0, KEYFRAME_EVERY + 1) + starts / FPS, LOW_SIZE)
         ends = clean[:, :, [0, -1]]
         ends = ends + self.config.condition_noise * self.noise_like(ends, generator)
         condition = blend_condition(ends[:, :, 0], ends[:, :, 1], clean.shape[2])
