@@ -5,12 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from show1.cascade.stage import Sampler, Text
-from show1.diffusion.denoise import Network, OnStep, restart
-
-
-def keyframes_call(sampler: Sampler) -> Network:
-    """The keyframe network as the denoising loop calls it; nothing but text conditions it."""
-    return lambda noisy, timestep, text: sampler.network(noisy, timestep, text).sample
+from show1.diffusion.denoise import OnStep, restart
 
 
 def sample_keyframes(
@@ -19,4 +14,4 @@ def sample_keyframes(
     """Keyframes [B, 3, frames, H, W], nominally in [-1, 1], not clamped; `size` is (width, height), `seeds` one a video."""
     generators = restart(seeds)
     noise = sampler.noise((3, frames, size[1], size[0]), generators)
-    return sampler.run(keyframes_call(sampler), noise, text, generators, on_step)
+    return sampler.run(sampler.predict, noise, text, generators, on_step)
