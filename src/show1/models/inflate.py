@@ -9,7 +9,7 @@ from torch import nn
 from show1.errors import CheckpointError
 from show1.models.unet import PixelUNet
 
-TEMPORAL = ("temp_convs", "temp_attentions")
+TEMPORAL = ("temp_convs", "temp_attentions", "transformer_in")
 """Names of the modules that an image network lacks."""
 
 

@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from show1.errors import SettingsError
+from show1.training.groups import check_rates
 
 STAGES = ("keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent", "recogniser")
 
@@ -38,8 +39,8 @@ class TrainConfig:
     """Clips (or pictures) a step, over all processes."""
     learning_rate: float = 3e-4
     """Peak learning rate of AdamW."""
-    temporal_learning_rate: float | None = None
-    """Learning rate of temporal layers where it differs."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Peak learning rates of parameter groups (see `training/groups.py`) where they differ; 0 freezes a group, the innermost group counts."""
     warmup_steps: int = 200
     """Steps of linear warm-up."""
     decay_steps: int = 0
@@ -104,6 +105,7 @@ class TrainConfig:
                 raise SettingsError(f"{name} is {getattr(self, name)}; use 1 or more")
         if self.precision not in ("no", "bf16", "fp16"):
             raise SettingsError(f"precision is '{self.precision}'; use no, bf16 or fp16")
+        check_rates(self.rates)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, to be kept with the weights."""

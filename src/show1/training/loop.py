@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from show1.errors import Show1Error
 from show1.models.attention import suited_attention
-from show1.models.inflate import is_temporal
 from show1.training.checkpoints import checkpoint_steps, write_checkpoint
 from show1.training.clips import open_world
 from show1.training.config import TrainConfig
+from show1.training.groups import trained_groups
 from show1.training.registry import TASKS
 from show1.training.sheets import sample_sheet
 from show1.training.task import Task
@@ -61,24 +61,15 @@ class Trainer:
     def _prepare(self) -> None:
         config, modules = self.config, self.task.modules
         for module in modules.values():
-            module.requires_grad_(True).train().to(self.accelerator.device)
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=config.learning_rate, weight_decay=config.weight_decay)
+            module.train().to(self.accelerator.device)
+        groups = trained_groups(modules, config.rates, config.learning_rate)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.ema = EMAModel(list(self._parameters()), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
         self.accelerator.register_for_checkpointing(self.ema)
         prepared = self.accelerator.prepare(*modules.values(), self.optimizer)
         self.task.modules = dict(zip(modules, prepared[:-1], strict=True))
         self.optimizer = prepared[-1]
-
-    def _groups(self) -> list[dict[str, Any]]:
-        temporal: list[nn.Parameter] = []
-        spatial: list[nn.Parameter] = []
-        for module in self.task.modules.values():
-            for name, parameter in module.named_parameters():
-                (temporal if is_temporal(name) else spatial).append(parameter)
-        rate = self.config.temporal_learning_rate or self.config.learning_rate
-        groups = [{"params": spatial, "lr": self.config.learning_rate}, {"params": temporal, "lr": rate}]
-        return [group for group in groups if group["params"]]
 
     def _parameters(self) -> Iterator[nn.Parameter]:
         for module in self.task.modules.values():
