@@ -24,7 +24,7 @@ from show1.training.groups import trained_groups
 from show1.training.journal import Journal, start_trackers
 from show1.training.memory import checkpoint_gradients
 from show1.training.optimizers import make_optimizer
-from show1.training.processes import batch_part, check_fsdp, is_fsdp, make_accelerator, seeded, versions
+from show1.training.processes import batch_part, is_fsdp, make_accelerator, prepare_sharding, reshard, seeded, versions
 from show1.training.registry import TASKS
 from show1.training.sheets import make_samples, write_samples
 from show1.training.state import RunState, is_sharded
@@ -65,7 +65,7 @@ class Trainer:
 
     def _prepare(self) -> None:
         config, modules = self.config, self.task.modules
-        check_fsdp(self.accelerator, config, modules)
+        prepare_sharding(self.accelerator, config, modules)
         for name, module in modules.items():
             module.train().to(self.accelerator.device)
             if config.gradient_checkpointing:
@@ -241,6 +241,7 @@ class Trainer:
             finally:
                 self.task.modules = modules
                 for module in modules.values():
+                    reshard(module)
                     module.train()
 
     def validate(self, journal: Journal) -> None:

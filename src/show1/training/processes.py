@@ -12,6 +12,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 
 from show1.errors import DataError, SettingsError
 from show1.training.config import TrainConfig
@@ -30,12 +32,15 @@ def make_accelerator(config: TrainConfig, folder: Path) -> Accelerator:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the run's folder '{folder}': {error.strerror or error}") from error
-    return Accelerator(
-        mixed_precision=config.precision,
-        gradient_accumulation_steps=config.accumulate,
-        log_with=list(config.log_with),
-        project_dir=str(folder / "logs"),
-    )
+    try:
+        return Accelerator(
+            mixed_precision=config.precision,
+            gradient_accumulation_steps=config.accumulate,
+            log_with=list(config.log_with),
+            project_dir=str(folder / "logs"),
+        )
+    except ValueError as error:
+        raise SettingsError(f'precision = "{config.precision}" cannot be used here: {error}; use bf16 or no') from error
 
 
 def is_fsdp(accelerator: Accelerator) -> bool:
@@ -43,14 +48,30 @@ def is_fsdp(accelerator: Accelerator) -> bool:
     return accelerator.distributed_type == DistributedType.FSDP
 
 
-def check_fsdp(accelerator: Accelerator, config: TrainConfig, modules: Mapping[str, nn.Module]) -> None:
-    """Raise SettingsError where a run cannot be sharded."""
+def prepare_sharding(accelerator: Accelerator, config: TrainConfig, modules: Mapping[str, nn.Module]) -> None:
+    """Have FSDP2, where accelerate is told to use it, gather a network block by block.
+
+    Raises:
+        SettingsError: the run cannot be sharded.
+    """
     if not is_fsdp(accelerator):
         return
     if not accelerator.is_fsdp2:
         raise SettingsError("this trainer shards with FSDP2: pass --fsdp_version 2 to accelerate launch")
     if len(modules) > 1 or config.stage in ("vae", "recogniser"):
         raise SettingsError("FSDP2 shards one denoising network: set train_text = false, or start without FSDP")
+    (network,) = modules.values()
+    blocks = [*network.down_blocks, network.mid_block, *network.up_blocks]  # type: ignore[union-attr, misc]
+    plugin: Any = accelerator.state.fsdp_plugin
+    plugin.auto_wrap_policy = transformer_auto_wrap_policy
+    plugin.transformer_cls_names_to_wrap = sorted({type(block).__name__ for block in blocks})
+
+
+def reshard(module: nn.Module) -> None:
+    """Let go of weights that FSDP2 gathered for a forward pass without a way back: they are not those that are trained."""
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
 
 
 def batch_part(config: TrainConfig, accelerator: Accelerator) -> int:
