@@ -22,14 +22,14 @@ from show1.training.config import TrainConfig
 from show1.training.export import gather_modules, write_final
 from show1.training.groups import trained_groups
 from show1.training.journal import Journal, start_trackers
+from show1.training.looks import Looks
 from show1.training.memory import checkpoint_gradients
 from show1.training.optimizers import make_optimizer
-from show1.training.processes import batch_part, is_fsdp, make_accelerator, prepare_sharding, reshard, seeded, versions
+from show1.training.processes import batch_part, make_accelerator, plain_modules, prepare_sharding, seeded, versions
 from show1.training.registry import TASKS
-from show1.training.sheets import make_samples, write_samples
 from show1.training.state import RunState, is_sharded
 from show1.training.task import Task
-from show1.training.validation import Validation, write_validation
+from show1.training.validation import Validation
 
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What a `precision` computes in."""
@@ -57,6 +57,7 @@ class Trainer:
             self.task: Task = TASKS[config.stage](config, open_world(config.data, sprites), base, self.accelerator.device, folder)
         self.validation = Validation(config, self.accelerator, self.part) if config.validate_every else None
         self._prepare()
+        self.looks = Looks(self.task, self.state, self.accelerator, self.validation, folder, self._attention)
         self.step = 0
         self.asked = 0
         """What asked this process to stop, one of STOPS; 0 to go on."""
@@ -78,11 +79,7 @@ class Trainer:
         self.task.modules = dict(zip(modules, prepared, strict=True))
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.ema = EMAModel(list(self._parameters()), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
-        self.state = RunState(self._plain(), optimizer, self.ema)
-
-    def _plain(self) -> dict[str, nn.Module]:
-        """The trained modules without the wrappers of several processes."""
-        return {name: self.accelerator.unwrap_model(module) for name, module in self.task.modules.items()}
+        self.state = RunState(plain_modules(self.accelerator, self.task.modules), optimizer, self.ema)
 
     def _parameters(self) -> Iterator[nn.Parameter]:
         for module in self.task.modules.values():
@@ -225,45 +222,9 @@ class Trainer:
         if not last and due(config.checkpoint_every):
             self.save()
         if due(config.validate_every):
-            self.validate(journal)
+            self.looks.validate(journal, self.step)
         if due(config.sample_every):
-            self.write_samples(journal)
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The averaged weights in place, and networks as they are when they sample."""
-        modules = self.task.modules
-        with self.state.averaged():
-            for module in modules.values():
-                module.eval()
-            try:
-                yield
-            finally:
-                self.task.modules = modules
-                for module in modules.values():
-                    reshard(module)
-                    module.train()
-
-    def validate(self, journal: Journal) -> None:
-        """Measure the averaged weights on the fixed clips."""
-        assert self.validation is not None
-        with self._averaged(), self._attention():
-            losses = self.validation.measure(self.task)
-        if self.accelerator.is_main_process:
-            write_validation(self.folder, self.step, losses)
-        journal.log({f"validation/{band}": loss for band, loss in losses.items()}, self.step)
-
-    @torch.no_grad()
-    def write_samples(self, journal: Journal) -> None:
-        """Write `samples/step-N.png` and `.mp4`: fixed clips as drawn and as the averaged weights sample them."""
-        if not (self.accelerator.is_main_process or is_fsdp(self.accelerator)):
-            return
-        with self._averaged():
-            self.task.modules = self._plain()
-            drawn, made = make_samples(self.task)
-        if self.accelerator.is_main_process:
-            sheet = write_samples(drawn, made, self.task.fps, self.folder / "samples", self.step)
-            journal.log_picture("samples", sheet, self.step)
+            self.looks.write_samples(journal, self.step)
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
@@ -282,7 +243,7 @@ class Trainer:
     def export(self) -> Path:
         """Write the averaged weights in 16 bits, one folder a component, with the config and steps they come from."""
         self.state.place_averages()
-        self.task.modules = {name: module.eval() for name, module in self._plain().items()}
+        self.task.modules = {name: module.eval() for name, module in plain_modules(self.accelerator, self.task.modules).items()}
         for module in self.task.modules.values():
             gather_modules(module)
         if self.accelerator.is_main_process:

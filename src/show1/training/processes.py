@@ -36,7 +36,7 @@ def make_accelerator(config: TrainConfig, folder: Path) -> Accelerator:
         return Accelerator(
             mixed_precision=config.precision,
             gradient_accumulation_steps=config.accumulate,
-            log_with=list(config.log_with),
+            log_with=list(config.log_with) or None,
             project_dir=str(folder / "logs"),
         )
     except ValueError as error:
@@ -65,6 +65,11 @@ def prepare_sharding(accelerator: Accelerator, config: TrainConfig, modules: Map
     plugin: Any = accelerator.state.fsdp_plugin
     plugin.auto_wrap_policy = transformer_auto_wrap_policy
     plugin.transformer_cls_names_to_wrap = sorted({type(block).__name__ for block in blocks})
+
+
+def plain_modules(accelerator: Accelerator, modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Modules without the wrappers of several processes."""
+    return {name: accelerator.unwrap_model(module) for name, module in modules.items()}
 
 
 def reshard(module: nn.Module) -> None:
