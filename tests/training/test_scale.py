@@ -68,7 +68,7 @@ def assert_same_run(folder: Path, single: Path) -> None:
     """The same curve, validation losses and averaged weights, within the tolerance."""
     for name in ("losses.csv", "validation.csv"):
         have, want = numbers(folder / name), numbers(single / name)
-        assert have == pytest.approx(want, rel=TOLERANCE) and len(have) == len(want)
+        assert have[-len(want) :] == pytest.approx(want, rel=TOLERANCE)  # a run in two goes was measured at the end of the first as well
     path = "checkpoints/step-3/averages.safetensors"
     have_weights, want_weights = read_weights(folder / path), read_weights(single / path)
     assert have_weights.keys() == want_weights.keys()
@@ -99,7 +99,7 @@ def test_sharded_processes_make_the_curve_of_one_and_one_goes_on(
 
 
 def test_sharded_processes_draw_samples(processes: worker.Runs, config: Config, tmp_path: Path) -> None:
-    assert processes.together(config("interpolation", steps=1, sample_every=1), tmp_path / "run", free_port(), FSDP) == [0, 0]
+    assert processes.together(config("keyframes", steps=1, sample_every=1, train_text=False), tmp_path / "run", free_port(), FSDP) == [0, 0]
     assert sorted(p.name for p in (tmp_path / "run" / "samples").iterdir()) == ["step-1.mp4", "step-1.png"]
 
 
@@ -126,6 +126,14 @@ def test_other_ways_through_a_batch_make_the_same_curve(
 def test_a_batch_that_does_not_split_evenly_is_an_error(runs: Path, sprites: Path, config: Config, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="make batch_size a multiple of 3"):
         Trainer(config("pixel", accumulate=3), tmp_path / "run", base=runs, sprites=sprites)
+
+
+def test_processes_that_do_not_know_of_each_other_are_an_error(
+    runs: Path, sprites: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SettingsError, match=r"2 processes were started.*ACCELERATE_USE_CPU"):
+        Trainer(config("pixel"), tmp_path / "run", base=runs, sprites=sprites)
 
 
 def test_eight_bit_optimizers_ask_for_their_package(
@@ -163,7 +171,7 @@ def gradients(name: str, recompute: bool) -> tuple[dict[str, torch.Tensor], dict
     for place, layer in network.named_modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
-        if place.rsplit(".", 1)[-1] in INNER:
+        if "block" in place and place.rsplit(".", 1)[-1] in INNER:
             layer.register_forward_pre_hook(lambda *_, place=place: calls.update({place: calls.get(place, 0) + 1}))
     call(network.train()).square().mean().backward()
     return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}, calls

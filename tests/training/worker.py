@@ -14,7 +14,7 @@ from typing import Any
 
 from show1.training.config import TrainConfig
 
-PATIENCE = 180
+PATIENCE = 300
 """Seconds before a run counts as stuck."""
 PRELOAD = ["worker", "show1.training.loop"]
 

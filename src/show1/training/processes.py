@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -33,7 +34,7 @@ def make_accelerator(config: TrainConfig, folder: Path) -> Accelerator:
     except OSError as error:
         raise DataError(f"cannot make the run's folder '{folder}': {error.strerror or error}") from error
     try:
-        return Accelerator(
+        accelerator = Accelerator(
             mixed_precision=config.precision,
             gradient_accumulation_steps=config.accumulate,
             log_with=list(config.log_with) or None,
@@ -41,6 +42,13 @@ def make_accelerator(config: TrainConfig, folder: Path) -> Accelerator:
         )
     except ValueError as error:
         raise SettingsError(f'precision = "{config.precision}" cannot be used here: {error}; use bf16 or no') from error
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != started:  # each would train on its own, into the same folder
+        raise SettingsError(
+            f"{started} processes were started, but accelerate takes this one for one of {accelerator.num_processes}: "
+            "on a machine without GPUs set ACCELERATE_USE_CPU=true and start them with torchrun"
+        )
+    return accelerator
 
 
 def is_fsdp(accelerator: Accelerator) -> bool:
