@@ -42,7 +42,7 @@ def test_only_temporal_layers_are_new() -> None:
 def test_a_weight_without_a_place_is_refused() -> None:
     image = image_network(False)
     image.register_parameter("surplus", nn.Parameter(torch.zeros(2)))
-    with pytest.raises(CheckpointError, match="surplus"):
+    with pytest.raises(CheckpointError, match="unexpected: surplus"):
         inflate(image)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from show1.cascade.interpolation import blend_condition
+from show1.training.chance import Chance
 from show1.training.clips import Clips, open_world
 from show1.training.config import TrainConfig
 from show1.training.registry import TASKS
@@ -29,8 +30,8 @@ def inputs(runs: Path, sprites: Path, config: Config, tmp_path: Path) -> Callabl
         task.network.register_forward_pre_hook(lambda _, args, kwargs: seen.append((args[0], kwargs)), with_kwargs=True)
         clips = Clips.training(task.world, [1, 2], CPU)
         with torch.no_grad():
-            clean, call = task.example(clips, torch.Generator().manual_seed(3))
-            call(torch.zeros_like(clean), torch.tensor([5, 5]), task.embed(clips.captions, torch.Generator()))
+            clean, call = task.example(clips, Chance([1, 2]))
+            call(torch.zeros_like(clean), torch.tensor([5, 5]), task.embed(clips.captions, Chance([1, 2]), 0.1))
         return clean, *seen[0]
 
     return make
@@ -77,7 +78,7 @@ def test_captions_are_dropped_as_often_as_asked(runs: Path, sprites: Path, confi
     settings = config("interpolation", caption_dropout=1.0)
     task: Any = TASKS["interpolation"](settings, open_world(settings.data, sprites), runs, CPU, tmp_path)
     with torch.no_grad():
-        made = task.embed(["a turtle", "a car"], torch.Generator().manual_seed(0))
+        made = task.embed(["a turtle", "a car"], Chance([1, 2]), settings.caption_dropout)
         assert torch.equal(made, task.text.embed(["", ""]))
 
 
@@ -91,6 +92,6 @@ def test_objects_weigh_more_when_asked(runs: Path, sprites: Path, config: Config
     settings = config(stage, object_weight=5.0)
     task: Any = TASKS[stage](settings, open_world(settings.data, sprites), runs, CPU, tmp_path)
     clips = Clips.training(task.world, [1, 2], CPU)
-    clean, _ = task.example(clips, torch.Generator().manual_seed(3))
+    clean, _ = task.example(clips, Chance([1, 2]))
     weights = task.pixel_weights(clips, clean)
     assert weights.shape == (2, 1, *clean.shape[2:]) and set(weights.unique().tolist()) == {1.0, 5.0}

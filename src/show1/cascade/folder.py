@@ -15,7 +15,7 @@ from show1.models.unet import PixelUNet
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 """The model that comes with the package."""
 CLASSES = {"PixelUNet": PixelUNet}
-KEPT_CONFIG = ("settings", "vocabulary")
+KEPT_CONFIG = ("settings", "vocabulary", "training", "licence")
 
 
 def best_device() -> torch.device:

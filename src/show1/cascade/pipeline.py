@@ -6,6 +6,7 @@ Shapes: B videos (prompts x videos a prompt), F frames, H x W pixels, L text tok
 from __future__ import annotations
 
 import gc
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,12 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
+from show1.cascade.hub import HUB_OPTIONS, upload_model
 from show1.cascade.inputs import Frames, as_output, check_choices, check_given, check_settings, choose_seeds, negative_list, prompt_list
 from show1.cascade.interpolation import sample_interpolation
 from show1.cascade.keyframes import sample_keyframes
 from show1.cascade.latent_upscale import sample_latent_upscale
+from show1.cascade.model_card import model_card
 from show1.cascade.pixel_upscale import sample_first_frame, sample_pixel_upscale
 from show1.cascade.settings import PUBLISHED, STAGES, CascadeSettings, SamplerSettings
 from show1.cascade.stage import Sampler, Text
@@ -97,6 +100,8 @@ class Show1Pipeline(DiffusionPipeline):
         latent_tokenizer, latent_text_encoder, latent_unet, latent_scheduler, vae: expert translation.
         settings: sampling defaults, kept in `model_index.json`; the published ones where none are given.
         vocabulary: what the model was taught to draw: `objects`, `places`, `motions`, `words`; None for an open vocabulary.
+        training: records of the runs that made it (`training.json`), by run, for the model card.
+        licence: the weights' licence as the hub names it, e.g. `apache-2.0`, for the model card.
     """
 
     model_cpu_offload_seq = (
@@ -125,6 +130,8 @@ class Show1Pipeline(DiffusionPipeline):
         text_encoder: nn.Module | None = None,
         settings: CascadeSettings | Mapping[str, Any] | None = None,
         vocabulary: Mapping[str, Sequence[str]] | None = None,
+        training: Mapping[str, Any] | None = None,
+        licence: str | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -148,7 +155,9 @@ class Show1Pipeline(DiffusionPipeline):
         )
         self.settings = read_settings(settings)
         self.vocabulary = {name: list(words) for name, words in (vocabulary or {}).items()}
-        self.register_to_config(settings=self.settings.to_dict(), vocabulary=self.vocabulary)
+        self.register_to_config(
+            settings=self.settings.to_dict(), vocabulary=self.vocabulary, training=dict(training or {}), licence=licence
+        )
         self.load_text_encoder: Callable[[], nn.Module] | None = None
         """Where set, T5 is loaded by it when a prompt is to be encoded, and freed again afterwards."""
 
@@ -166,16 +175,58 @@ class Show1Pipeline(DiffusionPipeline):
 
         return load_published(cls, **options)
 
-    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:  # type: ignore[override]
-        """Write everything into one folder in diffusers' format (T5 too, where it is loaded on demand)."""
-        if self.text_encoder is not None or self.load_text_encoder is None:
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | Path, *, push_to_hub: bool = False, repo_id: str | None = None, **options: Any
+    ) -> None:
+        """Write everything into one folder in diffusers' format (T5 too, where it is loaded on demand), with a model card.
+
+        `push_to_hub` then uploads it to `repo_id`, or to a repository with the folder's name; see `push_to_hub` for its options.
+        """
+        hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+        name = repo_id or Path(save_directory).resolve().name
+        with self._whole():
             super().save_pretrained(save_directory, **options)
+        (Path(save_directory) / "README.md").write_text(self.model_card(name), encoding="utf-8")
+        if push_to_hub:
+            upload_model(Path(save_directory), name, **hub)
+
+    def push_to_hub(self, repo_id: str, *, variant: str | None = None, **options: Any) -> str:  # type: ignore[override]
+        """Upload the model with its card to a hub repository, which is made where it is not there.
+
+        Args:
+            repo_id: `user/name`.
+            variant: what to name the weights' files by, e.g. `fp16`.
+            options: `private`, `token`, `commit_message`, `create_pr`.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            CheckpointError: the hub cannot be reached, or does not let you.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            with self._whole():
+                super().save_pretrained(folder, variant=variant)
+            (Path(folder) / "README.md").write_text(self.model_card(repo_id), encoding="utf-8")
+            return upload_model(Path(folder), repo_id, **options)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """With T5 in place, where it is loaded on demand."""
+        if self.text_encoder is not None or self.load_text_encoder is None:
+            yield
             return
         self.register_modules(text_encoder=self.load_text_encoder())
         try:
-            super().save_pretrained(save_directory, **options)
+            yield
         finally:
             self.register_modules(text_encoder=None)
+
+    def model_card(self, name: str) -> str:
+        """The text of the model's card: networks, settings, vocabulary, training (configuration, data, steps, metrics), licence."""
+        sizes = {key: sum(p.numel() for p in part.parameters()) for key, part in self.components.items() if isinstance(part, nn.Module)}
+        records, licence = self.config.get("training") or {}, self.config.get("licence")
+        return model_card(sizes, self.settings.to_dict(), self.vocabulary, records, licence=licence, name=name)
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words of a prompt that the model was never taught, in order; none for an open vocabulary."""

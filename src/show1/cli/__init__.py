@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generating.generate, generating.models, training.train, training.assemble, benching.bench):
+for command in (generating.generate, generating.models, training.train, training.assemble, training.push, benching.bench):
     app.command()(command)
 data = typer.Typer(help="What training reads.", no_args_is_help=True)
 data.command()(training.sprites)

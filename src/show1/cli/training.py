@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from show1.cli.common import for_people, out, quiet_libraries
+from show1.cli.common import err, for_people, out, quiet_libraries
 from show1.errors import SettingsError
+
+TERMINATED = 143
+"""Exit status after SIGTERM, by which a cluster knows that the run is not done."""
 
 
 @for_people
@@ -29,8 +32,13 @@ def train(
     quiet_libraries()
     from show1.training.loop import Trainer
 
-    final = Trainer(settings, output, base=output.resolve().parent, sprites=sprites, max_minutes=max_minutes).run()
-    out.print(f"weights in {final}")
+    trainer = Trainer(settings, output, base=output.resolve().parent, sprites=sprites, max_minutes=max_minutes)
+    final = trainer.run()
+    if final is None:
+        err.print(f"stopped and saved at step {trainer.step}; the same command goes on from there")
+        raise typer.Exit(TERMINATED)
+    if trainer.accelerator.is_main_process:
+        out.print(f"weights in {final}")
 
 
 @for_people
@@ -38,12 +46,13 @@ def assemble(
     runs: Annotated[Path, typer.Argument(help="The folder that holds the runs of all stages.")],
     settings: Annotated[Path, typer.Option(help="TOML file of sampling settings.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The pipeline's folder.")],
+    licence: Annotated[str | None, typer.Option(help="The weights' licence for the model card, e.g. apache-2.0.")] = None,
 ) -> None:
-    """Make one pipeline of finished training runs."""
+    """Make one pipeline of finished training runs, with a model card."""
     quiet_libraries()
     from show1.training.assemble import assemble_pipeline
 
-    out.print(f"pipeline in {assemble_pipeline(runs, settings, output)}")
+    out.print(f"pipeline in {assemble_pipeline(runs, settings, output, licence)}")
 
 
 @for_people
@@ -52,3 +61,16 @@ def sprites(folder: Annotated[Path, typer.Argument(help="Where to put them (abou
     from show1.worlds.sprites import fetch_sprites
 
     fetch_sprites(folder, report=lambda text: out.print(text, markup=False))
+
+
+@for_people
+def push(
+    folder: Annotated[Path, typer.Argument(help="A model's folder, as `show1 assemble` and `save_pretrained` write it.")],
+    repo: Annotated[str, typer.Argument(help="user/name on the hub; made where it is not there.")],
+    private: Annotated[bool, typer.Option(help="Make it private.")] = False,
+) -> None:
+    """Upload a model with its card to the hub (log in first: `hf auth login`)."""
+    quiet_libraries()
+    from show1 import Show1Pipeline
+
+    out.print(Show1Pipeline.from_pretrained(folder).push_to_hub(repo, private=private))

@@ -8,7 +8,7 @@ Parameter names follow the published checkpoints.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from diffusers.models.attention_processor import Attention, AttnAddedKVProcessor2_0
@@ -168,10 +168,18 @@ class Block(nn.Module):
             self.temp_attentions = nn.ModuleList(TemporalTransformer(o, level.head_dim, config.groups) for _, o in widths)
 
     def layer(self, index: int, hidden: Tensor, context: Context) -> Tensor:
-        """One layer; in training with `gradient_checkpointing`, its activations are recomputed instead of kept."""
+        """One layer."""
+        return self._kept(self._layer, index, hidden, context)
+
+    def resample(self, sampler: nn.Module, hidden: Tensor, context: Context) -> Tensor:
+        """A residual block that changes the resolution."""
+        return self._kept(sampler, hidden, context.time)
+
+    def _kept(self, part: Callable[..., Tensor], *args: Any) -> Tensor:
+        """A part's output; in training with `gradient_checkpointing`, activations inside it are recomputed instead of kept."""
         if self.training and self.gradient_checkpointing:
-            return checkpoint(self._layer, index, hidden, context, use_reentrant=False)  # type: ignore[return-value]
-        return self._layer(index, hidden, context)
+            return checkpoint(part, *args, use_reentrant=False)  # type: ignore[return-value]
+        return part(*args)
 
     def _layer(self, index: int, hidden: Tensor, context: Context) -> Tensor:
         return self._attend(index, self._convolve(index, hidden, context), context)
@@ -206,7 +214,7 @@ class DownBlock(Block):
             hidden = self.layer(index, hidden, context)
             skips.append(hidden)
         for down in getattr(self, "downsamplers", ()):
-            hidden = down(hidden, context.time)
+            hidden = self.resample(down, hidden, context)
             skips.append(hidden)
         return hidden, skips
 
@@ -219,9 +227,8 @@ class MidBlock(Block):
         del self.attentions[1], self.temp_attentions[1]
 
     def forward(self, hidden: Tensor, context: Context) -> Tensor:
-        hidden = self._convolve(0, hidden, context)
-        hidden = self._attend(0, hidden, context)
-        return self._convolve(1, hidden, context)
+        hidden = self.layer(0, hidden, context)
+        return self._kept(self._convolve, 1, hidden, context)
 
 
 class UpBlock(Block):
@@ -239,5 +246,5 @@ class UpBlock(Block):
         for index in range(len(self.resnets)):
             hidden = self.layer(index, torch.cat([hidden, take_skip()], dim=1), context)
         for up in getattr(self, "upsamplers", ()):
-            hidden = up(hidden, context.time)
+            hidden = self.resample(up, hidden, context)
         return hidden

@@ -79,8 +79,14 @@ def component_folder(runs: Path, run: str, name: str) -> Path:
     return own if own.is_dir() or start is None else resolve_start(start, runs)
 
 
-def assemble_pipeline(runs: Path, settings: Path, output: Path) -> Path:
-    """Gather the components of all runs' `final` folders and write a pipeline, weights in 16 bits.
+def run_records(runs: Path) -> dict[str, Any]:
+    """What each run that a pipeline is made of says of itself, for the model card."""
+    names = dict.fromkeys([*(run for run, _ in NETWORKS.values()), *SCHEDULERS.values()])
+    return {run: read_json(runs / run / "final" / "training.json") for run in names}
+
+
+def assemble_pipeline(runs: Path, settings: Path, output: Path, licence: str | None = None) -> Path:
+    """Gather the components of all runs' `final` folders and write a pipeline, weights in 16 bits, with a card that tells of the runs.
 
     Raises:
         CheckpointError: a run is missing or incomplete.
@@ -96,7 +102,8 @@ def assemble_pipeline(runs: Path, settings: Path, output: Path) -> Path:
             parts[name] = load_network(cls, folder, dtype=torch.float16)
     for name, run in SCHEDULERS.items():
         parts[name] = load_scheduler(runs / run / "final" / name)
-    pipeline = Show1Pipeline(**parts, settings=read_settings_file(settings), vocabulary=vocabulary(runs, parts["tokenizer"]))
+    known: dict[str, Any] = {"vocabulary": vocabulary(runs, parts["tokenizer"]), "training": run_records(runs), "licence": licence}
+    pipeline = Show1Pipeline(**parts, settings=read_settings_file(settings), **known)
     pipeline.save_pretrained(output)
     spiece = component_folder(runs, "keyframes", "tokenizer") / "spiece.model"
     (output / "tokenizer" / "spiece.model").write_bytes(spiece.read_bytes())

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from show1.training.chance import Chance
 from show1.training.clips import CLIP_FRAMES, FINAL_SIZE, LATENT_CELL, Clips, frame_times, random_crop
 from show1.training.config import TrainConfig
 from show1.training.task import Task
@@ -42,10 +43,10 @@ class Autoencoding(nn.Module):
         super().__init__()
         self.autoencoder: Any = autoencoder
 
-    def forward(self, pictures: Tensor, generator: torch.Generator) -> tuple[Any, Tensor]:
-        """Pictures [N, 3, H, W] -> the latents' distribution, and pictures decoded from a draw of it."""
+    def forward(self, pictures: Tensor, generators: Any) -> tuple[Any, Tensor]:
+        """Pictures [N, 3, H, W] and N generators -> the latents' distribution, and pictures decoded from a draw of it."""
         posterior = self.autoencoder.encode(pictures).latent_dist
-        return posterior, self.autoencoder.decode(posterior.sample(generator)).sample
+        return posterior, self.autoencoder.decode(posterior.sample(generators)).sample
 
 
 class Vae(Task):
@@ -70,20 +71,20 @@ class Vae(Task):
                 start_linear(autoencoder)
         self.modules[self.component] = Autoencoding(autoencoder)
 
-    def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
-        pictures = self.pictures(seeds, generator)
-        posterior, decoded = self.network(pictures, generator)
+    def loss(self, chance: Chance) -> Tensor:
+        pictures = self.pictures(chance)
+        posterior, decoded = self.network(pictures, chance.each)
         off = decoded.float() - pictures
         colors_off = functional.avg_pool2d(off, LATENT_CELL).square().mean()
         errors = off.abs().mean() + self.SQUARE_WEIGHT * off.square().mean() + self.COLOR_WEIGHT * colors_off
         return errors + self.KL_WEIGHT * posterior.kl().mean()
 
-    def pictures(self, seeds: list[int], generator: torch.Generator) -> Tensor:
+    def pictures(self, chance: Chance) -> Tensor:
         """Single pictures [B, 3, h, w], or parts of them."""
-        clips = Clips.training(self.world, seeds, self.device)
-        times = torch.rand(len(seeds), 1, generator=generator) * frame_times(CLIP_FRAMES - 1, 1)
+        clips = Clips.training(self.world, chance.seeds, self.device)
+        times = chance.uniform(1) * frame_times(CLIP_FRAMES - 1, 1)
         size = self.config.picture_size or FINAL_SIZE
-        return clips.draw(times, size, random_crop(size, self.config.crop, LATENT_CELL, generator)).squeeze(2)
+        return clips.draw(times, size, random_crop(size, self.config.crop, LATENT_CELL, chance.shared)).squeeze(2)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         drawn = clips.draw(frame_times(0, 1), FINAL_SIZE)
@@ -97,6 +98,6 @@ class Vae(Task):
     def finish(self) -> None:
         """Measure the latents' standard deviation; its inverse is the `scaling_factor` that makes them unit variance."""
         autoencoder: Any = self.network.autoencoder
-        pictures = self.pictures(list(range(self.MEASURED)), torch.Generator().manual_seed(self.config.seed))
+        pictures = self.pictures(Chance(range(self.MEASURED), batch_seed=self.config.seed))
         deviation = float(autoencoder.encode(pictures).latent_dist.mean.std())
         autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5))

@@ -27,6 +27,7 @@ NETWORKS: dict[str, Any] = {
     "vae": diffusers.AutoencoderKL,
     "latent": diffusers.UNet3DConditionModel,
 }
+VIDEO_NETWORKS = (PixelUNet, diffusers.UNet3DConditionModel)
 
 
 def resolve_start(place: str, base: Path) -> Path:
@@ -35,8 +36,13 @@ def resolve_start(place: str, base: Path) -> Path:
 
 
 def start_folder(config: TrainConfig, name: str, base: Path) -> Path | None:
-    """The folder a component starts from, if the config names one."""
-    return resolve_start(config.start[name], base) if name in config.start else None
+    """The folder a component starts from, if the config names one; of a whole model's folder (DeepFloyd's, say) the UNet is meant."""
+    if name not in config.start:
+        return None
+    folder = resolve_start(config.start[name], base)
+    if name == "network" and not (folder / "config.json").is_file() and (folder / "unet" / "config.json").is_file():
+        return folder / "unet"
+    return folder
 
 
 def make_network(config: TrainConfig, base: Path) -> nn.Module:
@@ -50,10 +56,10 @@ def make_network(config: TrainConfig, base: Path) -> nn.Module:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             return wanted.from_config(dict(config.network))
-    if wanted is PixelUNet and _class_name(folder) == "UNet2DConditionModel":
+    if wanted in VIDEO_NETWORKS and _class_name(folder) == "UNet2DConditionModel":
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            return inflate(load_network(diffusers.UNet2DConditionModel, folder, changes=config.network))
+            return inflate(load_network(diffusers.UNet2DConditionModel, folder, changes=config.network), wanted, folder)
     return load_network(wanted, folder, changes=config.network)
 
 

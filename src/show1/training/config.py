@@ -10,8 +10,16 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from show1.errors import SettingsError
+from show1.training.groups import check_rates
+from show1.training.optimizers import OPTIMIZERS
 
 STAGES = ("keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent", "recogniser")
+TRACKERS = ("tensorboard", "wandb")
+AT_LEAST_ONE = (
+    *("steps", "batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "frames", "text_tokens"),
+    *("accumulate", "validation_clips", "validation_bands"),
+)
+"""Keys whose values count something that cannot be missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +46,10 @@ class TrainConfig:
     """Clips (or pictures) a step, over all processes."""
     learning_rate: float = 3e-4
     """Peak learning rate of AdamW."""
-    temporal_learning_rate: float | None = None
-    """Learning rate of temporal layers where it differs."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Peak learning rates of parameter groups (see `training/groups.py`) where they differ; 0 freezes a group, the innermost group counts."""
+    optimizer: str = "adamw"
+    """`adamw`, or one that keeps its state in 8 bits (with bitsandbytes installed): `adamw-8bit`, `lion-8bit`."""
     warmup_steps: int = 200
     """Steps of linear warm-up."""
     decay_steps: int = 0
@@ -58,14 +68,30 @@ class TrainConfig:
     """Share of captions left empty, for guidance."""
     precision: str = "no"
     """Mixed precision: `no`, `bf16` or `fp16`."""
+    accumulate: int = 1
+    """Parts that a process goes through its share of a batch in, to save memory: gradients add up, the curve stays."""
+    gradient_checkpointing: bool = False
+    """Compute activations again on the way back instead of keeping them: less memory, about a third more time."""
+    compile: str = "no"
+    """Backend of torch.compile for the trained networks, e.g. `inductor`."""
     seed: int = 0
     """Seed of weights, clips, noise and dropout."""
     checkpoint_every: int = 500
-    """Steps between checkpoints; the last two are kept."""
+    """Steps between checkpoints."""
+    keep_checkpoints: int = 2
+    """Checkpoints that are kept, the newest."""
     sample_every: int = 0
-    """Steps between sample sheets, with one more at the end; 0 makes none."""
+    """Steps between sample sheets and videos, with one more at the end; 0 makes none."""
+    validate_every: int = 0
+    """Steps between measurements of the loss on a fixed set of clips, with one more at the end; 0 makes none."""
+    validation_clips: int = 16
+    """Clips of that set; their noise and timesteps are fixed too."""
+    validation_bands: int = 4
+    """Equal parts of the range of timesteps that the loss is measured in, each on its own."""
     log_every: int = 20
-    """Steps averaged into one point of the progress bar and TensorBoard; losses.csv has every step."""
+    """Steps averaged into one point of the progress bar and the logs; losses.csv has every step."""
+    log_with: tuple[str, ...] = ("tensorboard",)
+    """Where logs go: `tensorboard` (the run's `logs` folder), `wandb` (where it is installed), both or none."""
     frames: int = 8
     """Frames a clip where the stage leaves it open (keyframes, pixel, latent)."""
     crop: tuple[int, int] | None = None
@@ -99,11 +125,17 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise SettingsError(f"unknown stage '{self.stage}'; known: {', '.join(STAGES)}")
-        for name in ("steps", "batch_size", "checkpoint_every", "log_every", "frames", "text_tokens"):
+        for name in AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}; use 1 or more")
         if self.precision not in ("no", "bf16", "fp16"):
             raise SettingsError(f"precision is '{self.precision}'; use no, bf16 or fp16")
+        if self.optimizer not in OPTIMIZERS:
+            raise SettingsError(f"unknown optimizer '{self.optimizer}'; known: {', '.join(OPTIMIZERS)}")
+        for name in self.log_with:
+            if name not in TRACKERS:
+                raise SettingsError(f"log_with names '{name}'; known: {', '.join(TRACKERS)}")
+        check_rates(self.rates)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, to be kept with the weights."""

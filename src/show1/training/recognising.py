@@ -11,6 +11,7 @@ from torch.nn import functional
 from show1.errors import SettingsError
 from show1.models.loading import load_network
 from show1.models.recogniser import READ_FRAMES, READ_SIZE, Recogniser, as_read
+from show1.training.chance import Chance
 from show1.training.clips import Clips, frame_times
 from show1.training.components import start_folder
 from show1.training.config import TrainConfig
@@ -48,9 +49,9 @@ class Recognising(Task):
             raise SettingsError(f"the recogniser in '{folder}' knows other values than this world has: {network.labels}, not {self.labels}")
         return network
 
-    def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
-        clips = Clips.training(self.world, seeds, self.device)
-        logits = self.network(self.degraded(clips, generator))
+    def loss(self, chance: Chance) -> Tensor:
+        clips = Clips.training(self.world, chance.seeds, self.device)
+        logits = self.network(self.degraded(clips, chance))
         shown = [attributes(scene) for scene in clips.scenes]
         losses = []
         for name, values in self.labels.items():
@@ -58,14 +59,13 @@ class Recognising(Task):
             losses.append(functional.cross_entropy(logits[name].float(), wanted))
         return torch.stack(losses).sum()
 
-    def degraded(self, clips: Clips, generator: torch.Generator) -> Tensor:
+    def degraded(self, clips: Clips, chance: Chance) -> Tensor:
         """The clips' keyframes, drawn at a size chosen for the batch, tinted and noised to different degrees."""
-        size = DRAWN_SIZES[int(torch.randint(len(DRAWN_SIZES), (1,), generator=generator))]
+        size = DRAWN_SIZES[chance.shared_integer(len(DRAWN_SIZES))]
         video = as_read(clips.draw(frame_times(0, READ_FRAMES, KEYFRAME_EVERY), size))
-        count = len(clips.seeds)
-        tint = MOST_TINT * (2 * torch.rand(count, 3, 1, 1, 1, generator=generator) - 1)
-        level = MOST_NOISE * torch.rand(count, 1, 1, 1, 1, generator=generator).square()
-        return video + tint.to(video) + level.to(video) * torch.randn(video.shape, generator=generator).to(video)
+        tint = MOST_TINT * (2 * chance.uniform(3, 1, 1, 1) - 1)
+        level = MOST_NOISE * chance.uniform(1, 1, 1, 1).square()
+        return video + tint.to(video) + level.to(video) * chance.normal_like(video)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         raise SettingsError("the recogniser draws nothing: leave sample_every at 0")

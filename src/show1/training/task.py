@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from show1.training.clips import Clips
+from show1.training.chance import Chance
+from show1.training.clips import FPS, Clips
 from show1.training.components import make_network
 from show1.training.config import TrainConfig
 from show1.worlds.emoji import EmojiWorld
@@ -19,6 +20,8 @@ class Task:
 
     component: str
     """Name the network is saved under, as in the pipeline's folder."""
+    fps: float = FPS
+    """Frames a second of what it makes."""
 
     def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device) -> None:
         """`base`: what `start` folders in the config are relative to."""
@@ -37,8 +40,16 @@ class Task:
         """The network that is trained."""
         return self.modules[self.component]
 
-    def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
-        """Loss of the clips of `seeds`; all else that is random comes from `generator`."""
+    def loss(self, chance: Chance) -> Tensor:
+        """Mean loss of the clips of `chance.seeds`; all else that is random comes from `chance` too."""
+        raise NotImplementedError
+
+    def timestep_bands(self, count: int) -> list[tuple[int, int]]:
+        """Equal parts (first timestep, one after the last) of the range trained on; none for a network that does not denoise."""
+        return []
+
+    def losses(self, chance: Chance, timesteps: Tensor, *, dropout: float) -> Tensor:
+        """Loss [B] of each clip at a timestep [B] of its own; for networks that denoise."""
         raise NotImplementedError
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:

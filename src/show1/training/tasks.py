@@ -5,6 +5,7 @@ Shapes: B clips, F frames, H x W pixels.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from show1.diffusion.denoise import Network, as_frames, as_video, restart
 from show1.diffusion.objective import Objective
 from show1.errors import SettingsError
 from show1.models.loading import load_network
+from show1.training.chance import Chance
 from show1.training.clips import CLIP_FRAMES, FINAL_SIZE, FPS, LATENT_CELL, Clips, cut, frame_times, random_crop
 from show1.training.components import make_scheduler, start_folder
 from show1.training.config import TrainConfig
@@ -61,7 +63,7 @@ class DenoisingTask(Task):
         """The network as sampling sees it."""
         return Sampler(self.network, self.scheduler, settings or SamplerSettings(steps=1, guidance=1.0))
 
-    def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
         """Clean videos [B, C, F, H, W], and the network with the stage's condition on them."""
         raise NotImplementedError
 
@@ -76,29 +78,33 @@ class DenoisingTask(Task):
         self.text.encoder = self.modules.get(self.text.encoder_name, self.text.encoder)
         return self.text.embed(captions)
 
-    def embed(self, captions: list[str], generator: torch.Generator) -> Tensor:
-        """Text embeddings [B, L, D], some captions left empty for classifier-free guidance."""
-        dropped = torch.rand(len(captions), generator=generator) < self.config.caption_dropout
+    def embed(self, captions: list[str], chance: Chance, dropout: float) -> Tensor:
+        """Text embeddings [B, L, D], a share `dropout` of the captions left empty for classifier-free guidance."""
+        dropped = chance.uniform() < dropout
         return self.embed_text(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
 
     def pixel_weights(self, clips: Clips, clean: Tensor) -> Tensor | float:
         """What each pixel's error weighs."""
         return 1.0
 
-    def noise_like(self, sample: Tensor, generator: torch.Generator) -> Tensor:
-        """Standard normal noise of a tensor's shape."""
-        return torch.randn(sample.shape, generator=generator).to(sample)
+    def loss(self, chance: Chance) -> Tensor:
+        timesteps = chance.part(self.objective.draw_timesteps(chance.batch, chance.shared))
+        return self.losses(chance, timesteps, dropout=self.config.caption_dropout).mean()
 
-    def loss(self, seeds: list[int], generator: torch.Generator) -> Tensor:
-        clips = Clips.training(self.world, seeds, self.device)
-        clean, call = self.example(clips, generator)
-        text = self.embed(clips.captions, generator)
-        noise = self.noise_like(clean, generator)
-        timesteps = self.objective.draw_timesteps(len(seeds), generator).to(self.device)
+    def timestep_bands(self, count: int) -> list[tuple[int, int]]:
+        edges = [round(self.objective.max_timestep * index / count) for index in range(count + 1)]
+        return [(low, high) for low, high in pairwise(edges) if low < high]
+
+    def losses(self, chance: Chance, timesteps: Tensor, *, dropout: float) -> Tensor:
+        clips = Clips.training(self.world, chance.seeds, self.device)
+        clean, call = self.example(clips, chance)
+        text = self.embed(clips.captions, chance, dropout)
+        noise = chance.normal_like(clean)
+        timesteps = timesteps.to(self.device)
         noisy = self.objective.noised(clean, noise, timesteps)
         target = self.objective.target(clean, noise, timesteps)
         errors = self.objective.errors(call(noisy, timesteps, text), target, self.pixel_weights(clips, clean))
-        return (errors * self.objective.weight(timesteps)).mean()
+        return errors * self.objective.weight(timesteps)
 
     def export(self, folder: Path) -> None:
         self.scheduler.save_pretrained(folder / self.component.replace("_unet", "_scheduler"))
@@ -120,8 +126,8 @@ class KeyframesTask(DenoisingTask):
 class KeyframesImage(KeyframesTask):
     """Single pictures: where the keyframe network's spatial layers are learned, cheaply."""
 
-    def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
-        times = torch.rand(len(clips.seeds), 1, generator=generator) * frame_times(CLIP_FRAMES - 1, 1)
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
+        times = chance.uniform(1) * frame_times(CLIP_FRAMES - 1, 1)
         return clips.draw(times, LOW_SIZE), self._call()
 
     def _call(self) -> Network:
@@ -138,7 +144,9 @@ class KeyframesImage(KeyframesTask):
 class Keyframes(KeyframesTask):
     """Every fourth frame of a clip."""
 
-    def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
+    fps = FPS / KEYFRAME_EVERY
+
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
         clean = clips.draw(frame_times(0, self.config.frames, KEYFRAME_EVERY), LOW_SIZE)
         return clean, self.sampler().predict
 
@@ -153,12 +161,12 @@ class Interpolation(DenoisingTask):
 
     component = "interpolation_unet"
 
-    def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
         pairs = (CLIP_FRAMES - 1) // KEYFRAME_EVERY
-        starts = torch.randint(pairs, (len(clips.seeds), 1), generator=generator) * KEYFRAME_EVERY
+        starts = chance.integers(pairs, 1) * KEYFRAME_EVERY
         clean = clips.draw(frame_times(0, KEYFRAME_EVERY + 1) + starts / FPS, LOW_SIZE)
         ends = clean[:, :, [0, -1]]
-        ends = ends + self.config.condition_noise * self.noise_like(ends, generator)
+        ends = ends + self.config.condition_noise * chance.normal_like(ends)
         condition = blend_condition(ends[:, :, 0], ends[:, :, 1], clean.shape[2])
         return clean, interpolation_call(self.sampler(), condition)
 
@@ -175,13 +183,13 @@ class Upscaler(DenoisingTask):
         super().__init__(*args)
         self.noising = DDPMScheduler(beta_schedule="squaredcos_cap_v2")
 
-    def views(self, clips: Clips, times: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def views(self, clips: Clips, times: Tensor, chance: Chance) -> tuple[Tensor, Tensor, Tensor]:
         """Clean pictures, their noised low-resolution condition (both [B, 3, F, h, w]) and its noise level [B]."""
-        window = random_crop(PIXEL_SIZE, self.config.crop, 8, generator)
+        window = random_crop(PIXEL_SIZE, self.config.crop, 8, chance.shared)
         clean = clips.draw(times, PIXEL_SIZE, window)
         enlarged = cut(enlarge(clips.draw(times, LOW_SIZE), SCALE), window)
-        levels = torch.randint(self.config.max_noise_level + 1, (len(clips.seeds),), generator=generator).to(self.device)
-        return clean, self.noising.add_noise(enlarged, self.noise_like(enlarged, generator), levels), levels
+        levels = chance.integers(self.config.max_noise_level + 1).to(self.device)
+        return clean, self.noising.add_noise(enlarged, chance.normal_like(enlarged), levels), levels
 
     def export(self, folder: Path) -> None:
         super().export(folder)
@@ -193,9 +201,9 @@ class FirstFrame(Upscaler):
 
     component = "first_frame_unet"
 
-    def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
-        times = torch.rand(len(clips.seeds), 1, generator=generator) * frame_times(CLIP_FRAMES - 1, 1)
-        clean, condition, levels = self.views(clips, times, generator)
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
+        times = chance.uniform(1) * frame_times(CLIP_FRAMES - 1, 1)
+        clean, condition, levels = self.views(clips, times, chance)
         return clean, first_frame_call(self.sampler(), condition, levels)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
@@ -209,11 +217,11 @@ class PixelUpscale(Upscaler):
 
     component = "pixel_upscale_unet"
 
-    def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
-        first = int(torch.randint(CLIP_FRAMES - self.config.frames + 1, (1,), generator=generator))
-        clean, condition, levels = self.views(clips, frame_times(first, self.config.frames), generator)
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
+        first = chance.shared_integer(CLIP_FRAMES - self.config.frames + 1)
+        clean, condition, levels = self.views(clips, frame_times(first, self.config.frames), chance)
         led = clean[:, :, :1]
-        led = led + self.config.condition_noise * self.noise_like(led, generator)
+        led = led + self.config.condition_noise * chance.normal_like(led)
         return clean, pixel_call(self.sampler(), with_first_frame(condition, led), levels)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
@@ -243,11 +251,12 @@ class Latent(DenoisingTask):
         return ClipText(self.config, self.world, self.base)
 
     @torch.no_grad()
-    def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
-        first = int(torch.randint(CLIP_FRAMES - self.config.frames + 1, (1,), generator=generator))
-        window = random_crop(FINAL_SIZE, self.config.crop, LATENT_CELL, generator)
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
+        first = chance.shared_integer(CLIP_FRAMES - self.config.frames + 1)
+        window = random_crop(FINAL_SIZE, self.config.crop, LATENT_CELL, chance.shared)
         pictures = clips.draw(frame_times(first, self.config.frames), FINAL_SIZE, window)
-        latents = latent_moments(self.vae, as_frames(pictures)).sample(generator) * self.vae.config.scaling_factor
+        generators: Any = [generator for generator in chance.each for _ in range(self.config.frames)]
+        latents = latent_moments(self.vae, as_frames(pictures)).sample(generators) * self.vae.config.scaling_factor
         return as_video(latents, len(clips.seeds)), self.sampler().predict
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from show1.video import whole_file
+
 SPECIAL = ("<pad>", "</s>", "<unk>")
 SPACE = "▁"  # SentencePiece's mark of a word's beginning
 LETTER_SCORE = -30.0  # letters spell only words that are not known whole
@@ -39,8 +41,8 @@ def make_t5_tokenizer(captions: Sequence[str], folder: Path) -> Any:
     spec.model_type, spec.vocab_size = spec.UNIGRAM, len(model.pieces)
     spec.pad_id, spec.eos_id, spec.unk_id, spec.bos_id = 0, 1, 2, -1
     model.normalizer_spec.name = "identity"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "spiece.model").write_bytes(model.SerializeToString())
+    with whole_file(folder / "spiece.model") as partial:  # several processes make the same one
+        partial.write_bytes(model.SerializeToString())
     return T5Tokenizer.from_pretrained(folder, extra_ids=0)
 
 
