@@ -92,9 +92,13 @@ def write_video(video: Tensor, path: str | os.PathLike[str], fps: float, metadat
         SettingsError: an ending that names no known format.
         DataError: the file cannot be written (folder missing or not writable, disk full); nothing is left behind.
     """
+    return write_frames(to_uint8(video), path, fps, metadata)
+
+
+def write_frames(frames: Tensor, path: str | os.PathLike[str], fps: float, metadata: Mapping[str, Any] | None = None) -> Path:
+    """Write 8-bit pictures [F, H, W, 3] as `write_video` does."""
     path = Path(path)
     check_ending(path)
-    frames = to_uint8(video)
     comment = json.dumps(dict(metadata or {}), ensure_ascii=False)
     with whole_file(path) as partial:
         if path.suffix.lower() == ".gif":

@@ -278,7 +278,9 @@ class Show1Pipeline(DiffusionPipeline):
             config = self.keyframes_unet.config
             encode = partial(self.encode_prompt, prompts, negatives, clean_caption=clean_caption, max_text_tokens=chosen.max_text_tokens)
             own = (prompt_embeds, negative_prompt_embeds)
-            text = self._text("", config.encoder_hid_dim or config.cross_attention_dim, own, encode, *counts)
+            text = None  # where all pixel stages are given, nothing reads T5, which may be large
+            if "pixel" not in (given or {}):
+                text = self._text("", config.encoder_hid_dim or config.cross_attention_dim, own, encode, *counts)
             latent_text = None
             if stop_after == "latent":
                 avoided = negatives if negative_prompt is not None else [chosen.latent_negative_prompt] * len(prompts)
@@ -290,7 +292,7 @@ class Show1Pipeline(DiffusionPipeline):
         output.frames = as_output(list(output.stages().values())[-1], output_type)
         return output if return_dict else (output.frames,)
 
-    def _run(self, call: Call, text: Text, latent_text: Text | None, given: Mapping[str, Tensor], stop_after: str) -> Show1Output:
+    def _run(self, call: Call, text: Text | None, latent_text: Text | None, given: Mapping[str, Tensor], stop_after: str) -> Show1Output:
         """The stages in order, from the one after the last that is given."""
         output = Show1Output(frames=[], seeds=call.seeds)
         makers: dict[str, tuple[str, Callable[[], Tensor]]] = {
@@ -313,22 +315,23 @@ class Show1Pipeline(DiffusionPipeline):
         unet, scheduler = getattr(self, f"{component}_unet"), getattr(self, f"{component}_scheduler")
         return Sampler(unet, scheduler, settings, self._execution_device)
 
-    def _keyframes(self, call: Call, text: Text) -> Tensor:
+    def _keyframes(self, call: Call, text: Text | None) -> Tensor:
+        assert text is not None
         s = call.settings
         sampler = self._sampler("keyframes", s.keyframes)
         on_step = call.on_step("keyframes", s.keyframes.steps)
         return sample_keyframes(sampler, text, s.num_keyframes, s.keyframe_size, call.seeds, on_step)
 
-    def _interpolated(self, call: Call, text: Text, keyframes: Tensor | None) -> Tensor:
-        assert keyframes is not None
+    def _interpolated(self, call: Call, text: Text | None, keyframes: Tensor | None) -> Tensor:
+        assert keyframes is not None and text is not None
         s = call.settings
         sampler = self._sampler("interpolation", s.interpolation)
         on_step = call.on_step("interpolation", s.interpolation.steps)
         return sample_interpolation(sampler, text, keyframes, s.between, call.seeds, on_step)
 
-    def _pixel_upscaled(self, call: Call, text: Text, output: Show1Output) -> Tensor:
+    def _pixel_upscaled(self, call: Call, text: Text | None, output: Show1Output) -> Tensor:
         low, s = output.interpolated, call.settings
-        assert low is not None
+        assert low is not None and text is not None
         sampler = self._sampler("first_frame", s.first_frame)
         on_step = call.on_step("first_frame", s.first_frame.steps)
         noising = self.first_frame_noising_scheduler

@@ -101,6 +101,18 @@ class CascadeSettings:
         """Seconds of every frame of a finished video; each `between + 1`-th is a keyframe."""
         return [frame / self.fps for frame in range((self.num_keyframes - 1) * (self.between + 1) + 1)]
 
+    def with_frames(self, frames: int) -> CascadeSettings:
+        """A copy that makes so many frames.
+
+        Raises:
+            SettingsError: keyframes `between + 1` apart do not end on the last one; the nearest numbers are named.
+        """
+        apart = self.between + 1
+        if frames < 1 or (frames - 1) % apart:
+            lower = max(1, frames - (frames - 1) % apart)
+            raise SettingsError(f"{frames} frames cannot be made of keyframes {apart} frames apart; use {lower} or {lower + apart}")
+        return replace(self, num_keyframes=(frames - 1) // apart + 1)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for a config file."""
         return asdict(self)
