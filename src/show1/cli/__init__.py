@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from show1.cli import benching, evaluating, generating, training
+from show1.cli import benching, evaluating, generating, serving, training
 
 app = typer.Typer(
     name="show1",
@@ -24,6 +24,9 @@ evaluate = typer.Typer(help="What a model shows of what was asked.", no_args_is_
 for command in (evaluating.alignment, evaluating.recogniser):
     evaluate.command()(command)
 app.add_typer(evaluate, name="evaluate")
+for command in (serving.serve, serving.ui):
+    app.command()(command)
+app.add_typer(serving.keys, name="keys")
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """The routes of OpenAI's Videos API, and a few more: cancel, progress events, stage previews."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: FastAPI reads the routes' annotations, which name things inside `make_router`.
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from show1.serving.files import VARIANTS, preview_file
 from show1.serving.job import COMPLETED, FAILED, QUEUED, Job, is_id
 from show1.serving.offer import Offer
 from show1.serving.ordering import make_order
-from show1.serving.refusals import Refusal, not_found, shown
+from show1.serving.refusals import RefusedError, not_found, shown
 from show1.serving.store import JobStore, Limits
 
 MOST_LISTED = 100
@@ -56,7 +55,7 @@ def make_router(store: JobStore, offer: Offer, caller: Callable[..., Caller], st
     async def create(request: Request, asking: who, idempotency_key: Annotated[str | None, Header()] = None) -> JSONResponse:
         if idempotency_key is not None and not 0 < len(idempotency_key) <= LONGEST_IDEMPOTENCY_KEY:
             message = f"an Idempotency-Key has 1 to {LONGEST_IDEMPOTENCY_KEY} characters, not {len(idempotency_key)}"
-            raise Refusal(400, message, "invalid_value", param="Idempotency-Key")
+            raise RefusedError(400, message, "invalid_value", param="Idempotency-Key")
         fields = await read_fields(request)
         order = make_order(fields, offer)
         job = await run_in_threadpool(store.add, order, asking.name, asking.limits, idempotency_key, fields)
@@ -72,9 +71,15 @@ def make_router(store: JobStore, offer: Offer, caller: Callable[..., Caller], st
         try:
             jobs, more = store.page(asking.name, after, limit, newest_first=order == "desc")
         except KeyError:
-            raise Refusal(400, f"after: there is no video {shown(after)} to go on from", "invalid_value", param="after") from None
+            raise RefusedError(400, f"after: there is no video {shown(after)} to go on from", "invalid_value", param="after") from None
         ids = [job.id for job in jobs]
-        return {"object": "list", "data": [video(job) for job in jobs], "has_more": more, "first_id": (ids or [None])[0], "last_id": (ids or [None])[-1]}
+        return {
+            "object": "list",
+            "data": [video(job) for job in jobs],
+            "has_more": more,
+            "first_id": (ids or [None])[0],
+            "last_id": (ids or [None])[-1],
+        }
 
     @router.get("/videos/{video_id}")
     def retrieve(job: job_of) -> JSONResponse:
@@ -94,18 +99,20 @@ def make_router(store: JobStore, offer: Offer, caller: Callable[..., Caller], st
     @router.get("/videos/{video_id}/content")
     def content(job: job_of, variant: str = "video") -> FileResponse:
         if variant not in VARIANTS:
-            raise Refusal(400, f"there is no variant {shown(variant)}; known: {', '.join(VARIANTS)}", "invalid_value", param="variant")
+            raise RefusedError(400, f"there is no variant {shown(variant)}; known: {', '.join(VARIANTS)}", "invalid_value", param="variant")
         if job.state != COMPLETED:
-            raise Refusal(400, f"the video is not there: {_why(job)}", "video_not_ready", param="video_id")
+            raise RefusedError(400, f"the video is not there: {_why(job)}", "video_not_ready", param="video_id")
         name, media_type = VARIANTS[variant]
         return _file(store.files(job.id) / name, media_type, f"{job.id}-{name}")
 
     @router.get("/videos/{video_id}/stages/{stage}")
     def preview(job: job_of, stage: str) -> FileResponse:
         if stage not in STAGES:
-            raise Refusal(404, f"there is no stage {shown(stage)}; stages: {', '.join(STAGES)}", "stage_not_found", param="stage")
+            raise RefusedError(404, f"there is no stage {shown(stage)}; stages: {', '.join(STAGES)}", "stage_not_found", param="stage")
         if stage not in job.stages:
-            raise Refusal(404, f"'{stage}' is not finished; finished: {', '.join(job.stages) or 'none'}", "stage_not_ready", param="stage")
+            raise RefusedError(
+                404, f"'{stage}' is not finished; finished: {', '.join(job.stages) or 'none'}", "stage_not_ready", param="stage"
+            )
         return _file(preview_file(store.files(job.id), stage), "video/mp4", f"{job.id}-{stage}.mp4")
 
     @router.get("/videos/{video_id}/events")
@@ -131,8 +138,8 @@ def make_router(store: JobStore, offer: Offer, caller: Callable[..., Caller], st
     return router
 
 
-def _not_offered(what: str) -> Refusal:
-    return Refusal(400, f"{what} is not offered here: this model makes new videos from text", "not_supported")
+def _not_offered(what: str) -> RefusedError:
+    return RefusedError(400, f"{what} is not offered here: this model makes new videos from text", "not_supported")
 
 
 def _why(job: Job) -> str:
@@ -143,5 +150,5 @@ def _why(job: Job) -> str:
 
 def _file(path: Path, media_type: str, name: str) -> FileResponse:
     if not path.is_file():
-        raise Refusal(404, "the file is gone from the server's disk; make the video again", "file_missing", param="video_id")
+        raise RefusedError(404, "the file is gone from the server's disk; make the video again", "file_missing", param="video_id")
     return FileResponse(path, media_type=media_type, filename=name, headers={"X-Content-Type-Options": "nosniff"})

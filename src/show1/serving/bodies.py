@@ -11,13 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from show1.serving.refusals import Refusal, shown
+from show1.serving.refusals import RefusedError, shown
 
 _NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 MOST_FIELDS = 64
 
 
-class TooLarge(Refusal):
+class TooLargeError(RefusedError):
     """A body that is larger than allowed."""
 
     def __init__(self, most: int) -> None:
@@ -47,11 +47,11 @@ class BodyLimit:
         async def limited() -> Message:
             nonlocal size
             if size > self.most:
-                raise TooLarge(self.most)
+                raise TooLargeError(self.most)
             message = await receive()
             size += len(message.get("body", b""))
             if size > self.most:
-                raise TooLarge(self.most)
+                raise TooLargeError(self.most)
             return message
 
         await self.app(scope, limited, send)
@@ -61,7 +61,7 @@ async def read_fields(request: Request) -> dict[str, Any]:
     """The fields of a body, whichever of the three forms it has; `a[b]` of a form is field b of field a.
 
     Raises:
-        Refusal: the body cannot be read (400), or is of another kind (415).
+        RefusedError: the body cannot be read (400), or is of another kind (415).
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
@@ -69,12 +69,12 @@ async def read_fields(request: Request) -> dict[str, Any]:
             async with request.form(max_files=1, max_fields=MOST_FIELDS) as form:
                 return _from_form(form)
         except HTTPException as error:
-            raise Refusal(400, f"the form cannot be read: {error.detail}", "malformed_body") from error
+            raise RefusedError(400, f"the form cannot be read: {error.detail}", "malformed_body") from error
         except (UnicodeDecodeError, LookupError) as error:
-            raise Refusal(400, "the form is not in an encoding that can be read; use UTF-8", "malformed_body") from error
+            raise RefusedError(400, "the form is not in an encoding that can be read; use UTF-8", "malformed_body") from error
     if kind not in ("application/json", ""):
         message = f"a body of type {shown(kind)} cannot be read; send application/json or multipart/form-data"
-        raise Refusal(415, message, "unsupported_media_type")
+        raise RefusedError(415, message, "unsupported_media_type")
     return _from_json(await request.body())
 
 
@@ -82,9 +82,9 @@ def _from_json(body: bytes) -> dict[str, Any]:
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:  # wrong encodings and numbers that are too long are ValueErrors too
-        raise Refusal(400, f"the body is no JSON: {shown(str(error), 200)}", "malformed_body") from None
+        raise RefusedError(400, f"the body is no JSON: {shown(str(error), 200)}", "malformed_body") from None
     if not isinstance(values, dict):
-        raise Refusal(400, f"the body must be a JSON object, not {shown(values)}", "malformed_body")
+        raise RefusedError(400, f"the body must be a JSON object, not {shown(values)}", "malformed_body")
     return values
 
 
@@ -92,13 +92,13 @@ def _from_form(form: FormData) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name != "input_reference":
-            raise Refusal(400, f"{shown(name)} must be text, not a file", "invalid_value", param="prompt")
+            raise RefusedError(400, f"{shown(name)} must be text, not a file", "invalid_value", param="prompt")
         nested = _NESTED.fullmatch(name)
         if nested is None:
             target, key = fields, name
         else:
             target, key = fields.setdefault(nested[1], {}), nested[2]
         if not isinstance(target, dict) or key in target:
-            raise Refusal(400, f"the form has {shown(name)} twice", "malformed_body")
+            raise RefusedError(400, f"the form has {shown(name)} twice", "malformed_body")
         target[key] = "a file" if isinstance(value, UploadFile) else value
     return fields

@@ -76,7 +76,7 @@ class Job:
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> Job:
         """From a row of the table `jobs`."""
-        values: dict[str, Any] = {name: row[name] for name in row.keys() if name in _COLUMNS}  # noqa: SIM118  # a row's own iteration gives values
+        values: dict[str, Any] = {name: row[name] for name in _COLUMNS}
         flags = {name: bool(row[name]) for name in ("stop_wanted", "deleted")}
         stages = tuple(json.loads(row["stages"]))
         return cls(order=Order(**json.loads(row["wanted"])), **{**values, **flags, "stages": stages})

@@ -76,9 +76,10 @@ class KeyStore:
         """Every key ever made, oldest first."""
         return [_key(row) for row in self.database.connection().execute("SELECT * FROM keys ORDER BY created_at")]
 
-    def any_made(self) -> bool:
-        """Whether a key was ever made, revoked or not: then none is let in without."""
-        return self.database.connection().execute("SELECT 1 FROM keys LIMIT 1").fetchone() is not None
+    def named(self, name: str) -> Key | None:
+        """A key by its name, where there is one that is not revoked."""
+        row = self.database.connection().execute("SELECT * FROM keys WHERE name = ? AND revoked_at IS NULL", (name,)).fetchone()
+        return None if row is None else _key(row)
 
 
 def _hash(key: str) -> str:

@@ -12,7 +12,7 @@ from show1.errors import PromptError, SettingsError
 from show1.prompt import check_prompt
 from show1.serving.job import Order
 from show1.serving.offer import Offer, whole_seconds
-from show1.serving.refusals import Refusal, shown
+from show1.serving.refusals import RefusedError, shown
 
 FIELDS = ("prompt", "model", "seconds", "size", "seed", "negative_prompt", "stop_after", "steps", "guidance")
 LARGEST_SEED = 2**63 - 2
@@ -26,7 +26,7 @@ def make_order(fields: Mapping[str, Any], offer: Offer) -> Order:
         offer: what the served model can make.
 
     Raises:
-        Refusal: a field is missing, unknown, or has a value that this model cannot serve (400).
+        RefusedError: a field is missing, unknown, or has a value that this model cannot serve (400).
     """
     given = {name: value for name, value in fields.items() if value is not None}
     if "input_reference" in given:
@@ -54,8 +54,8 @@ def make_order(fields: Mapping[str, Any], offer: Offer) -> Order:
     )
 
 
-def _bad(name: str, message: str, *, code: str = "invalid_value") -> Refusal:
-    return Refusal(400, message, code, param=name[:64].encode("ascii", "backslashreplace").decode())
+def _bad(name: str, message: str, *, code: str = "invalid_value") -> RefusedError:
+    return RefusedError(400, message, code, param=name[:64].encode("ascii", "backslashreplace").decode())
 
 
 def _text(name: str, value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request that is answered with an error.
 
     Args:
@@ -46,6 +46,6 @@ def shown(value: Any, length: int = 80) -> str:
     return text if len(text) <= length else f"{text[:length]}… ({len(text)} characters)"
 
 
-def not_found(job_id: str) -> Refusal:
+def not_found(job_id: str) -> RefusedError:
     """There is no such video, or it is another key's."""
-    return Refusal(404, f"no video with the id {shown(job_id)}", "video_not_found", param="video_id")
+    return RefusedError(404, f"no video with the id {shown(job_id)}", "video_not_found", param="video_id")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from show1.serving.database import Database
 from show1.serving.job import CANCELLED, COMPLETED, OPEN, QUEUED, RUNNING, Job, Order, new_id
-from show1.serving.refusals import Refusal
+from show1.serving.refusals import RefusedError
 
 RECENT = 20
 """Finished jobs whose mean time says how long one takes."""
@@ -64,7 +64,7 @@ class JobStore:
             body: the request as it was sent, to tell a repeated request from another one under the same name.
 
         Raises:
-            Refusal: the queue or the key's share is full (429), or the idempotency key was used for another request (422).
+            RefusedError: the queue or the key's share is full (429), or the idempotency key was used for another request (422).
         """
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         with self.database.writing() as db:
@@ -84,11 +84,15 @@ class JobStore:
     def _check_room(self, db: sqlite3.Connection, owner: str, limits: Limits) -> None:
         waiting = db.execute("SELECT count(*) FROM jobs WHERE state = ?", (QUEUED,)).fetchone()[0]
         if waiting >= self.max_queue:
-            raise Refusal(429, f"the queue is full: {waiting} jobs are waiting; try again later", "queue_full", retry_after=usual_seconds(db))
+            raise RefusedError(
+                429, f"the queue is full: {waiting} jobs are waiting; try again later", "queue_full", retry_after=usual_seconds(db)
+            )
         open_jobs = db.execute("SELECT count(*) FROM jobs WHERE owner = ? AND state IN (?, ?)", (owner, *OPEN)).fetchone()[0]
         if open_jobs >= limits.max_open:
-            message = f"{open_jobs} of your jobs are queued or running, which is all this key may have at a time; wait for one or cancel one"
-            raise Refusal(429, message, "too_many_open_jobs", retry_after=usual_seconds(db))
+            message = (
+                f"{open_jobs} of your jobs are queued or running, which is all this key may have at a time; wait for one or cancel one"
+            )
+            raise RefusedError(429, message, "too_many_open_jobs", retry_after=usual_seconds(db))
         since = time.time() - 60
         row = db.execute(
             "SELECT created_at FROM jobs WHERE owner = ? AND created_at > ? ORDER BY seq DESC LIMIT 1 OFFSET ?",
@@ -96,7 +100,7 @@ class JobStore:
         ).fetchone()
         if row is not None:
             message = f"this key may make {limits.per_minute} jobs a minute; try again later"
-            raise Refusal(429, message, "rate_limit_exceeded", retry_after=row["created_at"] - since)
+            raise RefusedError(429, message, "rate_limit_exceeded", retry_after=row["created_at"] - since)
 
     def get(self, job_id: str, owner: str | None = None) -> Job | None:
         """A job, where there is one that this owner may see (None: anyone's)."""
@@ -164,7 +168,7 @@ def _known(db: sqlite3.Connection, owner: str, idempotency_key: str, digest: str
         return None
     if row["request_hash"] != digest:
         message = "this Idempotency-Key was used for a request with other parameters; use a new key for a new request"
-        raise Refusal(422, message, "idempotency_key_reused", param="Idempotency-Key")
+        raise RefusedError(422, message, "idempotency_key_reused", param="Idempotency-Key")
     return Job.from_row(row)
 
 
@@ -192,8 +196,6 @@ def end(db: sqlite3.Connection, job_id: str, state: str, code: str | None = None
 
 def usual_seconds(db: sqlite3.Connection) -> float:
     """How long a job took of late, at most LONGEST_WAIT."""
-    query = (
-        "SELECT avg(seconds) FROM (SELECT completed_at - started_at AS seconds FROM jobs WHERE state = ? ORDER BY seq DESC LIMIT ?)"
-    )
+    query = "SELECT avg(seconds) FROM (SELECT completed_at - started_at AS seconds FROM jobs WHERE state = ? ORDER BY seq DESC LIMIT ?)"
     mean = db.execute(query, (COMPLETED, RECENT)).fetchone()[0]
     return LONGEST_WAIT / 6 if mean is None else float(min(mean, LONGEST_WAIT))

@@ -109,9 +109,10 @@ class _Report:
 def _load(offer: Offer, device: str | None, dtype: str | None, threads: int | None) -> Any:
     import torch
 
-    from show1.cascade.loading import load_model
+    from show1.cascade.loading import load_model, quiet_libraries
     from show1.serving.engine import Engine
 
+    quiet_libraries()
     if threads:
         torch.set_num_threads(threads)
     return Engine(load_model(offer.location, device, dtype))
@@ -121,7 +122,7 @@ def _leave_with_server() -> None:
     """Die with the server, whatever it died of: nobody would read what is made, and another worker takes the job up."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(0, 1):
             pass
         os._exit(1)
 
