@@ -116,8 +116,9 @@ def make_router(store: JobStore, offer: Offer, caller: Callable[..., Caller], st
         return _file(preview_file(store.files(job.id), stage), "video/mp4", f"{job.id}-{stage}.mp4")
 
     @router.get("/videos/{video_id}/events")
-    def events(job: job_of) -> StreamingResponse:
-        stream: AsyncIterator[str] = follow(store, job.id, stopping)
+    def events(job: job_of, last_event_id: Annotated[str, Header()] = "") -> StreamingResponse:
+        seen = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 4 else 0
+        stream: AsyncIterator[str] = follow(store, job.id, stopping, seen)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 

@@ -66,7 +66,7 @@ def make_app(parts: Parts, *, page: bool = False) -> FastAPI:
             await run_in_threadpool(parts.workers.stop)
 
     # No pages of documentation: they would load scripts from elsewhere. The schema is there for other tools.
-    app = FastAPI(title="show1", version=show1.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="show1", version=show1.__version__, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
 
     def caller(authorization: Annotated[str | None, Header()] = None) -> Caller:
         return _caller(keys, authorization) if parts.keyed else Caller("", UNLIMITED)
@@ -98,6 +98,7 @@ def _mount_page(app: FastAPI, parts: Parts, keys: KeyStore) -> None:
     from show1.serving.page import mount_page
 
     @app.get("/", include_in_schema=False)
+    @app.get(PAGE, include_in_schema=False)
     def home() -> RedirectResponse:
         return RedirectResponse(f"{PAGE}/")
 

@@ -38,6 +38,7 @@ TITLES = {
 }
 STYLE = """
 .bar {height: 0.6rem; border-radius: 0.3rem; background: var(--border-color-primary); overflow: hidden; margin-top: 0.3rem}
+#past .grid-container {grid-template-columns: repeat(6, 1fr)}
 .bar div {height: 100%; background: var(--color-accent)}
 """
 
@@ -82,7 +83,7 @@ class _Page:
                     fields, make, cancel = self._form()
                 with gr.Column(scale=3):
                     status = gr.HTML(_status(None))
-                    video = gr.Video(label="video", autoplay=True, loop=True, elem_id="video", interactive=False)
+                    video = gr.Video(label="the video", autoplay=True, loop=True, elem_id="video", interactive=False)
             with gr.Row():
                 stages = [gr.Video(label=TITLES[s], autoplay=True, loop=True, elem_id=f"stage-{s}", interactive=False) for s in STAGES]
             gallery = gr.Gallery(label="past videos", columns=6, allow_preview=False, elem_id="past", interactive=False)

@@ -82,9 +82,11 @@ class Workers:
             if self._stopping.is_set():
                 return
             note_crash(self.store, process.pid)
-            pause = SHORTEST_PAUSE if time.monotonic() - started > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
+            if time.monotonic() - started > LONGEST_PAUSE:
+                pause = SHORTEST_PAUSE
             logger.warning("a worker ended with status %d; it is started again in %g s", status, pause)
             self._stopping.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _begin(self, number: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "show1.serving.worker", "--store", str(Path(self.store.folder).resolve()), *self.options]
