@@ -1,6 +1,8 @@
 """Keys: who is let in, what each may, and where the server refuses to listen."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +127,17 @@ def test_a_server_that_cannot_be(tmp_path: Path, options: tuple[str, str], text:
     result = run("serve", "--store", tmp_path, "--workers", 0, "--no-page", *options)
     assert result.exit_code == 1 and "Traceback" not in result.output
     assert text in " ".join(result.output.split())
+
+
+def test_a_model_whose_index_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"settings": ')
+    result = run("serve", "--store", tmp_path, "--workers", 0, "--no-page", "--model", tmp_path)
+    assert result.exit_code == 1 and "model_index.json cannot be read" in " ".join(result.output.split())
+
+
+def test_the_server_itself_never_loads_torch() -> None:
+    code = "import sys; import show1.serving.server, show1.serving.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
 
 
 def test_a_port_that_is_taken(tmp_path: Path, quiet: str) -> None:

@@ -41,7 +41,7 @@ def test_stages_come_one_by_one_and_then_the_video(page_client: Client) -> None:
     assert all(sum(isinstance(values[place], str) for values in outputs) == 1 for place in range(1, 6))
     assert "finished in" in outputs[-1][0] and "seed 7" in outputs[-1][0]
     assert [frames(outputs[n][place]) for place, n in enumerate(arrived, 1)] == [5, 3, 5, 5, 5]
-    past, _ = page_client.predict(api_name="/past")
+    past = page_client.predict(api_name="/past")
     assert past[0]["caption"] == f"{PROMPT} · seed 7"
 
 

@@ -72,14 +72,8 @@ def make_router(store: JobStore, offer: Offer, caller: Callable[..., Caller], st
             jobs, more = store.page(asking.name, after, limit, newest_first=order == "desc")
         except KeyError:
             raise RefusedError(400, f"after: there is no video {shown(after)} to go on from", "invalid_value", param="after") from None
-        ids = [job.id for job in jobs]
-        return {
-            "object": "list",
-            "data": [video(job) for job in jobs],
-            "has_more": more,
-            "first_id": (ids or [None])[0],
-            "last_id": (ids or [None])[-1],
-        }
+        first, last = (jobs[0].id, jobs[-1].id) if jobs else (None, None)
+        return {"object": "list", "data": [video(job) for job in jobs], "has_more": more, "first_id": first, "last_id": last}
 
     @router.get("/videos/{video_id}")
     def retrieve(job: job_of) -> JSONResponse:

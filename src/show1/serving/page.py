@@ -131,8 +131,8 @@ class _Page:
     def make(self, request: gr.Request, *values: str | None) -> Iterator[tuple[Any, ...]]:
         """Ask for a video and show how it comes about; the values are the form's, in its order."""
         prompt, seed, last, negative, steps, guidance = (value or None for value in values)
-        fields = {"prompt": prompt or "", "seed": seed, "stop_after": last, "negative_prompt": negative}
-        fields["steps"], fields["guidance"] = ({"keyframes": number} if number else None for number in (steps, guidance))
+        fields: dict[str, Any] = {"prompt": prompt or "", "seed": seed, "stop_after": last, "negative_prompt": negative}
+        fields |= {name: {"keyframes": number} for name, number in (("steps", steps), ("guidance", guidance)) if number}
         owner, limits = self._who(request)
         try:
             job = self.store.add(make_order(fields, self.offer), owner, limits)

@@ -21,6 +21,8 @@ from show1.serving.offer import read_offer
 from show1.serving.store import JobStore
 from show1.serving.workers import Workers
 
+IDLE_SECONDS = 75
+"""How long an idle connection stays open: longer than clients wait between two looks, which would else find it just closed."""
 STREAM_SECONDS = 5
 """How long open connections may take when the server stops."""
 
@@ -82,7 +84,13 @@ def serve(how: Serving, tell: Callable[[str], object] = lambda url: None) -> Non
     listening = _listen(how.host, how.port)
     workers = Workers(store, how.workers, _worker_options(how)) if how.workers else None
     parts = Parts(store, offer, workers, keyed=bool(keys), max_request_bytes=how.max_request_bytes)
-    config = uvicorn.Config(make_app(parts, page=how.page), log_level="warning", timeout_graceful_shutdown=STREAM_SECONDS, ws="none")
+    config = uvicorn.Config(
+        make_app(parts, page=how.page),
+        log_level="warning",
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=STREAM_SECONDS,
+        ws="none",
+    )
     url = _address(how.host, listening)
     tell(url)
     if how.browser:

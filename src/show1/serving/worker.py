@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -100,7 +101,10 @@ class _Report:
         now = time.monotonic()
         if stage != self.stage or now - self.last >= REPORT_SECONDS:
             self.last, self.stage = now, stage
-            self.cancelled = self.taken.report(fraction, stage) or self.cancelled
+            try:
+                self.cancelled = self.taken.report(fraction, stage) or self.cancelled
+            except sqlite3.OperationalError as error:  # no reason to lose a job: the next report may get through
+                logger.warning("how far job %s is could not be written down: %s", self.taken.job.id, error)
 
     def should_stop(self) -> bool:
         return self.cancelled or self.stopping.is_set()
