@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -65,6 +67,21 @@ def quiet_libraries() -> None:
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+
+
+def named_model(model: str | None) -> str:
+    """The model's name as a run keeps it: a folder's name holds from everywhere."""
+    return "bundled" if model is None else str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
+def go_on(run: Any, pipeline: Any, **options: Any) -> None:
+    """Let a run go on to its end; where it is interrupted, say how it goes on."""
+    try:
+        run.advance(pipeline, **options)
+    except KeyboardInterrupt:
+        done = ", ".join(run.finished) or "nothing"
+        err.print(f"stopped ({done} finished); go on with: show1 resume {shlex.quote(str(run.folder))}", soft_wrap=True, markup=False)
+        raise typer.Exit(130) from None
 
 
 def load_model(model: str | None, device: str | None, dtype: str | None) -> Any:
