@@ -53,6 +53,20 @@ def contact_sheet(rows: list[list[Image.Image]], gap: int = 4) -> Image.Image:
     return sheet
 
 
+def read_image(path: str | os.PathLike[str]) -> Image.Image:
+    """A picture from a file, fully read.
+
+    Raises:
+        DataError: missing, no picture, damaged, or too large to be one.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read '{path}' as a picture: {error}") from error
+
+
 def check_ending(path: Path) -> None:
     """Raise SettingsError where a file's ending names no format that can be written."""
     if path.suffix.lower() not in ENDINGS:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from show1.cli import benching, evaluating, generating, serving, training
+from show1.cli import benching, evaluating, generating, resuming, serving, tools, training
 
 app = typer.Typer(
     name="show1",
@@ -15,7 +15,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generating.generate, generating.models, training.train, training.assemble, benching.bench):
+for command in (
+    generating.generate,
+    resuming.resume,
+    resuming.explore,
+    generating.animate,
+    tools.interpolate,
+    tools.upscale,
+    generating.models,
+    training.train,
+    training.assemble,
+    benching.bench,
+):
     app.command()(command)
 data = typer.Typer(help="What training reads.", no_args_is_help=True)
 data.command()(training.sprites)

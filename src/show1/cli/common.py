@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -50,3 +52,18 @@ def number_or_table(text: str | None, convert: Callable[[str], Any], option: str
         return {name.strip(): convert(value) for name, value in (part.split("=") for part in text.split(","))}
     except ValueError:
         raise SettingsError(f"{option} takes a number, or stages with numbers such as keyframes=20,latent=8; not '{text}'") from None
+
+
+def named_model(model: str | None) -> str:
+    """The model's name as a run keeps it: a folder's name holds from everywhere."""
+    return "bundled" if model is None else str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
+def go_on(run: Any, pipeline: Any, **options: Any) -> None:
+    """Let a run go on to its end; where it is interrupted, say how it goes on."""
+    try:
+        run.advance(pipeline, **options)
+    except KeyboardInterrupt:
+        done = ", ".join(run.finished) or "nothing"
+        err.print(f"stopped ({done} finished); go on with: show1 resume {shlex.quote(str(run.folder))}", soft_wrap=True, markup=False)
+        raise typer.Exit(130) from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from show1.cascade.latent_stream import translation_windows
 from show1.cascade.settings import CascadeSettings, SamplerSettings
 from show1.diffusion.windows import plan_windows
 
@@ -53,31 +54,33 @@ class Part:
         return self.work * positions * sum(p.numel() for p in self.network.parameters())
 
 
-def stage_parts(pipeline: Any, settings: CascadeSettings) -> dict[str, list[Part]]:
-    """The networks of each stage with the passes they will make."""
+def stage_parts(pipeline: Any, settings: CascadeSettings, has_image: bool = False) -> dict[str, list[Part]]:
+    """The networks of each stage with the passes they will make; a given first frame is not upscaled."""
     sizes = {stage: width * height for stage, (width, height) in settings.stage_sizes().items()}
     frames = len(settings.frame_times())
     pairs = settings.num_keyframes - 1 if settings.between else 0
     windows = plan_windows(frames, settings.window, settings.stride)
     shrink = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
     latents = sizes["latent"] // shrink**2
+    keyframes = plan_windows(settings.num_keyframes, settings.keyframe_window, settings.keyframe_stride)
+    translated = translation_windows(frames, settings.latent_window, settings.latent_overlap)
 
     def part(name: str, sampler: SamplerSettings, frames: int, size: int, calls: int = 1) -> Part:
         steps = sampler.steps_run()
         return Part(getattr(pipeline, f"{name}_unet"), steps * calls, steps * frames * size * (2 if sampler.guidance > 1 else 1))
 
     return {
-        "keyframes": [part("keyframes", settings.keyframes, settings.num_keyframes, sizes["keyframes"])],
+        "keyframes": [part("keyframes", settings.keyframes, sum(w.stop - w.start for w in keyframes), sizes["keyframes"], len(keyframes))],
         "interpolation": [
             part("interpolation", settings.interpolation, pairs * (settings.between + 2), sizes["interpolation"], min(pairs, 1))
         ],
         "pixel": [
-            part("first_frame", settings.first_frame, 1, sizes["pixel"]),
+            part("first_frame", settings.first_frame, int(not has_image), sizes["pixel"], int(not has_image)),
             part("pixel_upscale", settings.pixel, sum(w.stop - w.start for w in windows), sizes["pixel"], len(windows)),
         ],
         "latent": [
             Part(pipeline.vae.encoder, frames, frames * sizes["latent"]),
-            part("latent", settings.latent, frames, latents),
+            part("latent", settings.latent, sum(translated), latents, len(translated)),
             Part(pipeline.vae.decoder, frames, frames * latents, work=shrink**2),
         ],
     }

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from show1.cascade.inputs import choose_seeds
+from PIL import Image
+
+from show1.cascade.inputs import check_settings, choose_seeds, upright
 from show1.cascade.settings import SAMPLERS, STAGES, CascadeSettings
 from show1.errors import DataError, SettingsError
 from show1.text import check_prompt
@@ -18,10 +20,10 @@ Numbers = Mapping[str, Any] | float | None
 """A number for all samplers, a number for each sampler named, or none."""
 
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
-    "keyframes": ("keyframes", "num_keyframes", "keyframe_size", "max_text_tokens"),
+    "keyframes": ("keyframes", "num_keyframes", "keyframe_size", "keyframe_window", "keyframe_stride", "max_text_tokens"),
     "interpolation": ("interpolation", "between"),
     "pixel": ("first_frame", "pixel", "pixel_scale", "window", "stride"),
-    "latent": ("latent", "final_size", "latent_negative_prompt"),
+    "latent": ("latent", "final_size", "latent_window", "latent_overlap", "latent_negative_prompt"),
 }
 """The settings that a stage reads; a stage also depends on all stages before it."""
 
@@ -66,8 +68,12 @@ class Request:
     """Guidance scales likewise."""
     frames: int | None = None
     """Frames of the video, one more than a multiple of `between + 1`; the settings' number where None."""
+    image: str | None = None
+    """A given first frame: its file within the run's folder, whose name follows from the picture."""
     ending: str = ".mp4"
     """Format of the video: .mp4, .webm or .gif."""
+    output: str | None = None
+    """Where a copy of the finished video goes, relative to the run's folder; nowhere else where None."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompt", check_prompt(self.prompt))  # control characters go
@@ -104,6 +110,16 @@ class Request:
         changed = base.with_samplers("steps", self.steps).with_samplers("guidance", self.guidance)
         return changed if self.frames is None else changed.with_frames(self.frames)
 
+    def check(self, pipeline: Any) -> CascadeSettings:
+        """The settings that follow with a pipeline.
+
+        Raises:
+            SettingsError: they cannot work with it.
+        """
+        settings = self.cascade(pipeline.settings)
+        check_settings(settings, pipeline.components, self.stop_after)
+        return settings
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
         return json.loads(json.dumps(asdict(self)))
@@ -122,15 +138,20 @@ class Request:
         return cls(**values)
 
 
-def stage_keys(request: Request, settings: CascadeSettings, prints: Mapping[str, str], image: str | None) -> dict[str, str]:
+def image_name(image: Image.Image) -> str:
+    """Name of a given first frame's file: another picture has another name."""
+    pixels = upright(image)
+    return f"image-{hashlib.sha256(f'{pixels.size}'.encode() + pixels.tobytes()).hexdigest()[:16]}.png"
+
+
+def stage_keys(request: Request, settings: CascadeSettings, prints: Mapping[str, str]) -> dict[str, str]:
     """A key for each stage: it changes exactly when something that the stage's video depends on does.
 
     Args:
         prints: fingerprint of every component of the pipeline.
-        image: digest of the given first frame, where there is one.
     """
     values = settings.to_dict()
-    before: Any = [request.prompt, request.negative_prompt, request.seed, image]
+    before: Any = [request.prompt, request.negative_prompt, request.seed, request.image]
     keys = {}
     for stage in STAGES:
         parts = [before, {n: values[n] for n in OWN_SETTINGS[stage]}, {n: prints[n] for n in OWN_COMPONENTS[stage]}]

@@ -13,20 +13,23 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from PIL import Image
 from torch import Tensor
 
+from show1.cascade.inputs import check_settings, upright
 from show1.cascade.settings import STAGES, CascadeSettings
 from show1.errors import DataError, SettingsError, Show1Error
 from show1.runs.fingerprint import fingerprints
 from show1.runs.manifest import FORMAT, machine, now, read_manifest, versions, write_manifest
 from show1.runs.progress import Meter, Progress, StopStageError, stage_parts
-from show1.runs.request import Request, stage_keys
+from show1.runs.request import Request, image_name, stage_keys
 from show1.runs.stage_files import file_entry, is_whole, read_pictures, read_stage, stage_file, write_stage
-from show1.video import write_frames
+from show1.video import read_image, whole_file, write_frames
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +50,13 @@ class Run:
         self._manifest = self.read()
 
     @classmethod
-    def create(cls, folder: str | os.PathLike[str], request: Request) -> Run:
+    def create(cls, folder: str | os.PathLike[str], request: Request, image: Image.Image | None = None) -> Run:
         """Begin a run in a new or empty folder; nothing is computed yet.
+
+        Args:
+            folder: made where it is not there.
+            request: what the video is to be.
+            image: its first frame, where that is given; a copy is kept in the folder.
 
         Raises:
             DataError: the folder holds something, or cannot be written.
@@ -56,6 +64,10 @@ class Run:
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DataError(f"'{folder}' is there already; choose another place for the run")
+        if image is not None:
+            request = replace(request, image=image_name(image))
+            with whole_file(folder / str(request.image)) as partial:
+                upright(image).save(partial)
         values = {"format": FORMAT, "created": now(), "state": "waiting", "request": request.with_seed().to_dict(), "stages": {}}
         write_manifest(folder / MANIFEST, values)
         return cls(folder)
@@ -196,6 +208,7 @@ class Run:
         on_progress: Callable[[Progress], object] | None = None,
         on_stage: Callable[[str], object] | None = None,
         should_stop: Callable[[], bool] | None = None,
+        texts: dict[str, Tensor] | None = None,
     ) -> str:
         """Run the stages that are missing, then write the video. Finished stages are read, not run again.
 
@@ -207,6 +220,8 @@ class Run:
             on_progress: called with a `Progress` after every pass of a network.
             on_stage: called with a stage's name as soon as its file is written.
             should_stop: asked after every pass; where it says yes, the stage at work is left, and is begun anew next time.
+            texts: the prompts' T5 embeddings by the names of the pipeline's arguments; made, and put in, where it is empty.
+                Runs of the same prompts and settings can share one.
 
         Returns:
             The state: `finished`, or `stopped` where `should_stop` said so.
@@ -221,7 +236,7 @@ class Run:
             try:
                 self._clean()
                 self._prepare(pipeline)
-                self._make(pipeline, on_progress, on_stage or (lambda stage: None), should_stop)
+                self._make(pipeline, on_progress, on_stage or (lambda stage: None), should_stop, {} if texts is None else texts)
                 state = {"state": "finished", "finished": now()}
             except StopStageError:
                 pass
@@ -237,8 +252,9 @@ class Run:
         """Fix settings and model in the manifest, and drop the stages that no longer follow from them."""
         own = self._manifest.get("own") or pipeline.settings.to_dict()
         settings = self.request.cascade(CascadeSettings.from_dict(own))
+        check_settings(settings, pipeline.components, self.request.stop_after)
         prints = fingerprints(pipeline)
-        keys = stage_keys(self.request, settings, prints, None)
+        keys = stage_keys(self.request, settings, prints)
         finished = self._manifest["stages"]
         stale = [s for s in finished if finished[s]["key"] != keys[s] or not is_whole(self.folder, finished[s])]
         if stale:
@@ -257,22 +273,21 @@ class Run:
             versions=versions(),
         )
 
-    def _make(self, pipeline: Any, on_progress: Any, on_stage: Callable[[str], object], should_stop: Any) -> None:
+    def _make(self, pipeline: Any, on_progress: Any, on_stage: Callable[[str], object], should_stop: Any, texts: dict[str, Tensor]) -> None:
         request, settings = self.request, self.settings()
         wanted = STAGES[: STAGES.index(request.stop_after) + 1]
-        parts = stage_parts(pipeline, settings)
+        parts = stage_parts(pipeline, settings, self.request.image is not None)
         meter = Meter({stage: parts[stage] for stage in wanted}, on_progress, should_stop)
         done = [stage for stage in wanted if stage in self._manifest["stages"]]
         for stage in done:
             meter.skip(stage)
-        texts: dict[str, Any] = {}
         for stage in wanted[len(done) :]:
             with meter.watching(stage):
                 self._make_stage(pipeline, stage, settings, texts)
             on_stage(stage)
         self._write_video(meter)
 
-    def _make_stage(self, pipeline: Any, stage: str, settings: CascadeSettings, texts: dict[str, Any]) -> None:
+    def _make_stage(self, pipeline: Any, stage: str, settings: CascadeSettings, texts: dict[str, Tensor]) -> None:
         request, index = self.request, STAGES.index(stage)
         given = {} if index == 0 else {STAGES[index - 1]: self.stage(STAGES[index - 1]).unsqueeze(0)}
         started = time.perf_counter()
@@ -281,7 +296,14 @@ class Run:
             length = settings.max_text_tokens
             made = pipeline.encode_prompt([request.prompt], [request.negative_prompt or ""], max_text_tokens=length)
             texts.update(zip(names, made, strict=True))
-        options = {"seed": request.seed, "given": given, "settings": settings, "stop_after": stage, "output_type": "pt"}
+        options = {
+            "seed": request.seed,
+            "given": given,
+            "image": self._image(),
+            "settings": settings,
+            "stop_after": stage,
+            "output_type": "pt",
+        }
         made = pipeline(request.prompt, request.negative_prompt, **options, **texts)
         path = self.folder / stage_file(stage)
         write_stage(path, made.stages()[stage][0], stage_fps(settings, stage))
@@ -303,6 +325,9 @@ class Run:
             started = time.perf_counter()
             write_frames(self.pictures(request.stop_after), self.video_path, stage_fps(settings, request.stop_after), self.metadata())
             self._save(video={"key": key, **file_entry(self.video_path), "seconds": round(time.perf_counter() - started, 3)})
+        if request.output is not None:
+            with whole_file(self.folder / request.output) as partial:
+                shutil.copyfile(self.video_path, partial)
         meter.writing(1.0)
 
     def metadata(self) -> dict[str, Any]:
@@ -312,11 +337,16 @@ class Run:
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt,
             "seed": request.seed,
-            "model": self._manifest["model"]["name"],
+            "model": self._manifest["model"]["name"] or request.model,
             "stop_after": request.stop_after,
             "settings": self._manifest["settings"],
             "show1": self._manifest["versions"]["show1"],
         }
+
+    def _image(self) -> Image.Image | None:
+        if self.request.image is None:
+            return None
+        return read_image(self.folder / self.request.image)
 
     def _drop(self, stages: tuple[str, ...]) -> None:
         """Forget stages, then remove their files: a file without an entry does no harm, an entry without its file would."""
