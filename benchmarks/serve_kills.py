@@ -95,7 +95,7 @@ def main() -> None:
             client.stopping.set()
             client.join()
         accepted = [job for client in clients for job in client.accepted.values()]
-        wait_for(lambda: all(job.state == "completed" for job in store.page(None, limit=10**6)[0]), 600)
+        wait_for(lambda: all(job.state == "completed" for job in store.page(None, limit=10**6)[0]), 3600)
         server.stop()
         counted = check(store, accepted)
     figures = {"kills": kills, "unanswered": sum(c.unanswered for c in clients), "seconds": round(time.monotonic() - started)}

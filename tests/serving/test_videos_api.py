@@ -8,10 +8,12 @@ import av
 import httpx
 import openai
 import pytest
+import torch
 from PIL import Image
 
 from servers import Process, client, wait_for
 from show1.cli import app
+from show1.runs.run import Run
 from show1.serving.claims import claim
 from show1.serving.job import Job
 from show1.serving.store import JobStore
@@ -74,6 +76,25 @@ def test_json_bodies_options_and_previews(server: Process) -> None:
         assert [name for name, _ in again] == ["stage", "completed"] and again[0][1]["stage"] == "pixel"
     request = json.loads((server.store / "videos" / made.json()["id"] / "run.json").read_text())["request"]
     assert (request["seed"], request["steps"], request["guidance"], request["negative_prompt"]) == (5, {"keyframes": 3}, 1.5, "blur")
+
+
+def test_a_video_from_a_picture_and_of_another_length(server: Process, videos: openai.OpenAI) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 32), "orange").save(picture, "PNG")
+    made = videos.videos.create_and_poll(
+        prompt=PROMPT,
+        seconds="2",  # type: ignore[arg-type]
+        input_reference=("first.png", picture.getvalue(), "image/png"),
+        extra_body={"stop_after": "pixel"},
+    )
+    assert (made.status, made.seconds, made.size) == ("completed", "2", "32x16")
+    assert len(frames_of(videos.videos.download_content(made.id).content)) == 15  # 2 s at 7.5 a second, every other one a keyframe
+    first = Run.open(server.store / "videos" / made.id).pictures("keyframes")[0].float().mean((0, 1))
+    assert (first - torch.tensor([255, 165, 0])).abs().max() < 3
+    kept = server.store / "pictures" / made.id
+    assert kept.read_bytes() == picture.getvalue()
+    videos.videos.delete(made.id)
+    assert not kept.exists()
 
 
 def test_a_form_may_hold_options_with_parts(server: Process) -> None:

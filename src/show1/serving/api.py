@@ -17,6 +17,7 @@ from show1.serving.files import VARIANTS, preview_file
 from show1.serving.job import COMPLETED, FAILED, QUEUED, Job, is_id
 from show1.serving.offer import Offer
 from show1.serving.ordering import make_order
+from show1.serving.pictures import read_reference
 from show1.serving.refusals import RefusedError, not_found, shown
 from show1.serving.store import JobStore, Limits
 
@@ -58,7 +59,8 @@ def make_router(store: JobStore, offer: Offer, caller: Callable[..., Caller], st
             raise RefusedError(400, message, "invalid_value", param="Idempotency-Key")
         fields = await read_fields(request)
         order = make_order(fields, offer)
-        job = await run_in_threadpool(store.add, order, asking.name, asking.limits, idempotency_key, fields)
+        picture = await run_in_threadpool(read_reference, fields.pop("input_reference")) if order.picture else None
+        job = await run_in_threadpool(store.add, order, asking.name, asking.limits, idempotency_key, fields, picture)
         return JSONResponse(video(job), headers=poll_after(job, await run_in_threadpool(store.ahead, job)))
 
     @router.get("/videos")

@@ -40,7 +40,7 @@ class Parts:
     """None where other processes work on the store."""
     keyed: bool = False
     """Whether every request needs a key."""
-    max_request_bytes: int = 1_000_000
+    max_request_bytes: int = 10_000_000
     stopping: bool = False
     """Set when the server is about to stop, so that streams end."""
 

@@ -67,7 +67,7 @@ async def read_fields(request: Request) -> dict[str, Any]:
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         try:
             async with request.form(max_files=1, max_fields=MOST_FIELDS) as form:
-                return _from_form(form)
+                return await _from_form(form)
         except HTTPException as error:
             raise RefusedError(400, f"the form cannot be read: {error.detail}", "malformed_body") from error
         except (UnicodeDecodeError, LookupError) as error:
@@ -88,7 +88,7 @@ def _from_json(body: bytes) -> dict[str, Any]:
     return values
 
 
-def _from_form(form: FormData) -> dict[str, Any]:
+async def _from_form(form: FormData) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile) and name != "input_reference":
@@ -100,5 +100,5 @@ def _from_form(form: FormData) -> dict[str, Any]:
             target, key = fields.setdefault(nested[1], {}), nested[2]
         if not isinstance(target, dict) or key in target:
             raise RefusedError(400, f"the form has {shown(name)} twice", "malformed_body")
-        target[key] = "a file" if isinstance(value, UploadFile) else value
+        target[key] = await value.read() if isinstance(value, UploadFile) else value
     return fields

@@ -14,7 +14,7 @@ from show1.runs.request import Request
 from show1.runs.run import MANIFEST, Run
 from show1.serving.files import SPRITESHEET, THUMBNAIL
 from show1.serving.job import Order
-from show1.video import contact_sheet, whole_file
+from show1.video import contact_sheet, read_image, whole_file
 
 SHEET_PICTURES, SHEET_WIDTH = 25, 192
 """Most pictures of a spritesheet, and the width of each."""
@@ -35,6 +35,7 @@ class Engine:
         self,
         order: Order,
         folder: Path,
+        picture: Path | None,
         on_progress: Callable[[float, str], object],
         on_stage: Callable[[str], object],
         should_stop: Callable[[], bool],
@@ -44,6 +45,7 @@ class Engine:
         Args:
             order: what to make.
             folder: the run's; made where it is missing.
+            picture: file of the first frame, where one is given.
             on_progress: called with the share of the cost that is spent (0 to 1) and the stage at work.
             on_stage: called with a finished stage, when its preview can be seen.
             should_stop: asked often.
@@ -54,7 +56,7 @@ class Engine:
         Raises:
             Show1Error: it cannot be made.
         """
-        run = _open(folder, order)
+        run = _open(folder, order, picture)
 
         def stage_done(stage: str) -> None:
             run.preview(stage)
@@ -74,7 +76,7 @@ class Engine:
         return True
 
 
-def _open(folder: Path, order: Order) -> Run:
+def _open(folder: Path, order: Order, picture: Path | None) -> Run:
     if (folder / MANIFEST).exists():
         return Run.open(folder)
     shutil.rmtree(folder, ignore_errors=True)  # killed before the run was begun
@@ -88,7 +90,9 @@ def _open(folder: Path, order: Order) -> Run:
             stop_after=order.stop_after,
             steps=order.steps,
             guidance=order.guidance,
+            frames=order.whole_frames,
         ),
+        read_image(picture) if picture else None,
     )
 
 

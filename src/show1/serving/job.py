@@ -42,6 +42,10 @@ class Order:
     """Width x height of the finished video."""
     frames: int = 0
     fps: float = 0.0
+    whole_frames: int | None = None
+    """Frames of the video after all stages, where it is to be longer or shorter than the model's own."""
+    picture: bool = False
+    """Whether a first frame is given; the store has it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,8 @@ class Offer:
     """What a pipeline is loaded by: a folder or a hub id, `published`, or None for the bundled model."""
     settings: CascadeSettings
     vocabulary: Mapping[str, list[str]] = field(default_factory=dict)
+    most_seconds: int = 12
+    """The longest video that may be asked for."""
 
     def sizes(self) -> dict[str, str]:
         """Width x height -> the last stage to run for it; a later stage of the same size comes before an earlier one."""
@@ -32,17 +34,23 @@ class Offer:
         width, height = self.settings.stage_sizes()[stage]
         return f"{width}x{height}"
 
-    def frames_after(self, stage: str) -> int:
-        """Frames of the videos of a stage."""
-        return self.settings.num_keyframes if stage == STAGES[0] else len(self.settings.frame_times())
+    def frames_after(self, stage: str, whole_frames: int | None = None) -> int:
+        """Frames of the videos of a stage, where all stages make `whole_frames` (the model's own number where None)."""
+        settings = self.settings if whole_frames is None else self.settings.with_frames(whole_frames)
+        return settings.num_keyframes if stage == STAGES[0] else len(settings.frame_times())
 
     def fps_after(self, stage: str) -> float:
         """Frames a second of the videos of a stage."""
         return self.settings.fps / (self.settings.between + 1) if stage == STAGES[0] else self.settings.fps
 
     def seconds(self) -> str:
-        """How long a video is, in whole seconds as OpenAI's API counts."""
+        """How long a video is where nothing else is asked for, in whole seconds as OpenAI's API counts."""
         return whole_seconds(len(self.settings.frame_times()), self.settings.fps)
+
+    def frames_for(self, seconds: int) -> int:
+        """The number of frames that comes nearest to so many seconds: keyframes lie `between + 1` frames apart."""
+        apart = self.settings.between + 1
+        return max(1, round((seconds * self.settings.fps - 1) / apart)) * apart + 1
 
 
 def whole_seconds(frames: int, fps: float) -> str:

@@ -11,10 +11,10 @@ from show1.cascade.settings import STAGES
 from show1.errors import PromptError, SettingsError
 from show1.prompt import check_prompt
 from show1.serving.job import Order
-from show1.serving.offer import Offer, whole_seconds
+from show1.serving.offer import Offer
 from show1.serving.refusals import RefusedError, shown
 
-FIELDS = ("prompt", "model", "seconds", "size", "seed", "negative_prompt", "stop_after", "steps", "guidance")
+FIELDS = ("prompt", "model", "seconds", "size", "seed", "negative_prompt", "stop_after", "steps", "guidance", "input_reference")
 LARGEST_SEED = 2**63 - 2
 
 
@@ -29,15 +29,13 @@ def make_order(fields: Mapping[str, Any], offer: Offer) -> Order:
         RefusedError: a field is missing, unknown, or has a value that this model cannot serve (400).
     """
     given = {name: value for name, value in fields.items() if value is not None}
-    if "input_reference" in given:
-        raise _bad("input_reference", "this server makes videos from text only; leave input_reference out", code="unsupported_parameter")
     for name in given:
         if name not in FIELDS:
             raise _bad(name, f"unknown parameter {shown(name)}; known: {', '.join(FIELDS)}", code="unknown_parameter")
     _check_model(given.get("model"), offer)
     prompt = _prompt(given)
     stage = _last_stage(given.get("size"), given.get("stop_after"), offer)
-    _check_seconds(given.get("seconds"), offer)
+    whole_frames = _whole_frames(given.get("seconds"), offer)
     steps, guidance = (_numbers(name, given.get(name), kind) for name, kind in (("steps", int), ("guidance", float)))
     _check_samplers(offer, steps, guidance)
     return Order(
@@ -49,8 +47,10 @@ def make_order(fields: Mapping[str, Any], offer: Offer) -> Order:
         steps=steps,
         guidance=guidance,
         size=offer.size_after(stage),
-        frames=offer.frames_after(stage),
+        frames=offer.frames_after(stage, whole_frames),
         fps=offer.fps_after(stage),
+        whole_frames=whole_frames,
+        picture="input_reference" in given,
     )
 
 
@@ -93,12 +93,14 @@ def _last_stage(size: Any, stop_after: Any, offer: Offer) -> str:
     return stop_after or stages[size]
 
 
-def _check_seconds(seconds: Any, offer: Offer) -> None:
+def _whole_frames(seconds: Any, offer: Offer) -> int | None:
+    """Frames of a video of so many seconds; None for the model's own number."""
     if seconds is None or str(seconds) == offer.seconds():
-        return
-    frames, fps = len(offer.settings.frame_times()), offer.settings.fps
-    exact = f"{frames} frames at {fps:g} a second, {frames / fps:.2f} s"
-    raise _bad("seconds", f"this model makes videos of {whole_seconds(frames, fps)} seconds ({exact}), not {shown(seconds)}")
+        return None
+    wanted = _number("seconds", seconds, int)
+    if not 1 <= wanted <= offer.most_seconds:
+        raise _bad("seconds", f"seconds {shown(seconds)} is out of range; this server makes videos of 1 to {offer.most_seconds} seconds")
+    return offer.frames_for(wanted)
 
 
 def _seed(value: Any) -> int:

@@ -42,7 +42,7 @@ class Serving:
     dtype: str | None = None
     page: bool = True
     browser: bool = False
-    max_request_bytes: int = 1_000_000
+    max_request_bytes: int = 10_000_000
 
 
 class _Server(uvicorn.Server):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import time
@@ -49,11 +50,23 @@ class JobStore:
         """A job's own folder."""
         return self.folder / "videos" / job_id
 
+    def picture(self, job_id: str) -> Path:
+        """The first frame that came with a job, where one did."""
+        return self.folder / "pictures" / job_id
+
     def lock(self, job_id: str) -> Path:
         """The file that a worker holds locked while it has the job."""
         return self.folder / "locks" / f"{job_id}.lock"
 
-    def add(self, order: Order, owner: str, limits: Limits, idempotency_key: str | None = None, body: object = None) -> Job:
+    def add(
+        self,
+        order: Order,
+        owner: str,
+        limits: Limits,
+        idempotency_key: str | None = None,
+        body: object = None,
+        picture: bytes | None = None,
+    ) -> Job:
         """Accept an order, or find the job that the same request made before; when this returns, the job is on disk.
 
         Args:
@@ -62,11 +75,12 @@ class JobStore:
             limits: of that key.
             idempotency_key: the caller's name for this request.
             body: the request as it was sent, to tell a repeated request from another one under the same name.
+            picture: the file of the video's first frame.
 
         Raises:
             RefusedError: the queue or the key's share is full (429), or the idempotency key was used for another request (422).
         """
-        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode() + (picture or b"")).hexdigest()
         with self.database.writing() as db:
             if idempotency_key is not None:
                 known = _known(db, owner, idempotency_key, digest)
@@ -79,6 +93,8 @@ class JobStore:
                 (job_id, owner, order.model, json.dumps(asdict(order)), QUEUED, now, idempotency_key, digest),
             )
             note(db, job_id, "accepted")
+            if picture is not None:
+                _write(self.picture(job_id), picture)
             return Job.from_row(db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
 
     def _check_room(self, db: sqlite3.Connection, owner: str, limits: Limits) -> None:
@@ -151,6 +167,7 @@ class JobStore:
     def remove(self, job_id: str) -> None:
         """Remove a job that nobody works on, first its files: a half-removed one is still listed and can be removed again."""
         shutil.rmtree(self.files(job_id), ignore_errors=True)
+        self.picture(job_id).unlink(missing_ok=True)
         with self.database.writing() as db:
             db.execute("DELETE FROM history WHERE job = ?", (job_id,))
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
@@ -170,6 +187,14 @@ def _known(db: sqlite3.Connection, owner: str, idempotency_key: str, digest: str
         message = "this Idempotency-Key was used for a request with other parameters; use a new key for a new request"
         raise RefusedError(422, message, "idempotency_key_reused", param="Idempotency-Key")
     return Job.from_row(row)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def note(db: sqlite3.Connection, job_id: str, what: str) -> None:

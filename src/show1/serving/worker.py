@@ -38,6 +38,7 @@ class Maker(Protocol):
         self,
         order: Order,
         folder: Path,
+        picture: Path | None,
         on_progress: Callable[[float, str], object],
         on_stage: Callable[[str], object],
         should_stop: Callable[[], bool],
@@ -71,9 +72,7 @@ class Worker:
         """Make one job's video, or go on with it, and write down how it ended."""
         report = _Report(taken, self.stopping)
         try:
-            finished = not report.cancelled and self.maker.make(
-                taken.job.order, self.store.files(taken.job.id), report.progress, taken.stage_done, report.should_stop
-            )
+            finished = not report.cancelled and self._make(taken, report)
         except Show1Error as error:
             taken.fail("generation_failed", str(error))
         except Exception:
@@ -86,6 +85,11 @@ class Worker:
                 taken.stopped()
             else:
                 taken.put_back()
+
+    def _make(self, taken: Claim, report: _Report) -> bool:
+        order, job_id = taken.job.order, taken.job.id
+        picture = self.store.picture(job_id) if order.picture else None
+        return self.maker.make(order, self.store.files(job_id), picture, report.progress, taken.stage_done, report.should_stop)
 
 
 class _Report:
