@@ -49,10 +49,9 @@ def resume(
     made = opened.read()
     device = device or _usable(made.get("machine", {}).get("device"))
     pipeline = load_model(opened.request.model, device, dtype or made.get("model", {}).get("dtype"))
-    kept = opened.finished
-    go_on(opened, pipeline)
+    made_now: list[str] = []
+    go_on(opened, pipeline, on_stage=made_now.append)
     place = opened.folder / opened.request.output if opened.request.output else opened.video_path
-    made_now = [stage for stage in opened.finished if stage not in kept]
     out.print(
         f"{place.resolve()} · seed {opened.request.seed} · made now: {', '.join(made_now) or 'nothing but the file'}",
         soft_wrap=True,
