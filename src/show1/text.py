@@ -6,7 +6,6 @@ Shapes: B prompts, L tokens, D embedding width.
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,24 +14,9 @@ import torch
 from torch import Tensor
 
 from show1.errors import PromptError
+from show1.prompt import check_prompt as check_prompt  # its old place
 
 logger = logging.getLogger(__name__)
-
-MAX_PROMPT_CHARACTERS = 10_000
-"""Longer prompts are refused: no text encoder here reads more than a few hundred characters."""
-
-
-def check_prompt(prompt: str) -> str:
-    """The prompt without control characters.
-
-    Raises:
-        PromptError: not text, or longer than MAX_PROMPT_CHARACTERS.
-    """
-    if not isinstance(prompt, str):
-        raise PromptError(f"a prompt must be text, not {type(prompt).__name__}")
-    if len(prompt) > MAX_PROMPT_CHARACTERS:
-        raise PromptError(f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT_CHARACTERS} are taken")
-    return "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") else c for c in prompt)
 
 
 def clean_captions(prompts: Sequence[str]) -> list[str]:

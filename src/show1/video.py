@@ -53,6 +53,20 @@ def contact_sheet(rows: list[list[Image.Image]], gap: int = 4) -> Image.Image:
     return sheet
 
 
+def read_image(path: str | os.PathLike[str]) -> Image.Image:
+    """A picture from a file, fully read.
+
+    Raises:
+        DataError: missing, no picture, damaged, or too large to be one.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read '{path}' as a picture: {error}") from error
+
+
 def check_ending(path: Path) -> None:
     """Raise SettingsError where a file's ending names no format that can be written."""
     if path.suffix.lower() not in ENDINGS:
@@ -92,9 +106,13 @@ def write_video(video: Tensor, path: str | os.PathLike[str], fps: float, metadat
         SettingsError: an ending that names no known format.
         DataError: the file cannot be written (folder missing or not writable, disk full); nothing is left behind.
     """
+    return write_frames(to_uint8(video), path, fps, metadata)
+
+
+def write_frames(frames: Tensor, path: str | os.PathLike[str], fps: float, metadata: Mapping[str, Any] | None = None) -> Path:
+    """Write 8-bit pictures [F, H, W, 3] as `write_video` does."""
     path = Path(path)
     check_ending(path)
-    frames = to_uint8(video)
     comment = json.dumps(dict(metadata or {}), ensure_ascii=False)
     with whole_file(path) as partial:
         if path.suffix.lower() == ".gif":

@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from show1.cascade.settings import STAGES, CascadeSettings
 from show1.errors import PromptError, SettingsError
 from show1.text import check_prompt
-from show1.video import to_pil
+from show1.video import from_uint8, to_pil
 
 Frames: TypeAlias = Tensor | np.ndarray | list[list[Image.Image]]
 OUTPUT_TYPES = ("pil", "np", "pt")
@@ -104,6 +104,27 @@ def check_settings(settings: CascadeSettings, networks: Mapping[str, Any], stop_
             raise SettingsError(
                 f"{name} {size[0]}x{size[1]} does not fit the model: sides must be multiples of {multiple}, such as {nearest}"
             )
+
+
+def upright(image: Any) -> Image.Image:
+    """A picture as it is to be seen, RGB: turned as the camera says, with transparent parts white.
+
+    Raises:
+        SettingsError: not a picture.
+    """
+    if not isinstance(image, Image.Image):
+        raise SettingsError(f"image must be a PIL picture, not {type(image).__name__}")
+    turned = ImageOps.exif_transpose(image).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned).convert("RGB")
+
+
+def cover(image: Image.Image, size: tuple[int, int]) -> Tensor:
+    """A picture as one frame [1, 3, 1, H, W] in [-1, 1] of `size` (width, height).
+
+    What sticks out beyond the size's proportions is cut off evenly.
+    """
+    fitted = ImageOps.fit(upright(image), size, Image.Resampling.LANCZOS)
+    return from_uint8(torch.from_numpy(np.array(fitted))[None, None])
 
 
 def as_output(video: Tensor, output_type: str) -> Frames:

@@ -18,9 +18,14 @@ from show1.video import from_uint8, to_uint8
 
 def resize(video: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize [B, 3, F, H, W] in [-1, 1] to `size` (width, height) as published: 8-bit pictures, Pillow's bicubic filter."""
-    frames = to_uint8(video).flatten(0, 1)
+    frames = resize_pictures(to_uint8(video).flatten(0, 1), size)
+    return from_uint8(frames.unflatten(0, (video.shape[0], -1)))
+
+
+def resize_pictures(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize 8-bit pictures [N, H, W, 3] to `size` (width, height)."""
     resized = [np.asarray(Image.fromarray(frame.numpy()).resize(size, Image.Resampling.BICUBIC)) for frame in frames]
-    return from_uint8(torch.from_numpy(np.stack(resized)).unflatten(0, (video.shape[0], -1)))
+    return torch.from_numpy(np.stack(resized))
 
 
 def latent_moments(vae: Any, frames: Tensor) -> DiagonalGaussianDistribution:

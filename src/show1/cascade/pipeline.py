@@ -18,13 +18,25 @@ from typing import Any
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils import BaseOutput
+from PIL import Image
 from torch import Tensor, nn
 
 from show1.cascade.hub import HUB_OPTIONS, upload_model
-from show1.cascade.inputs import Frames, as_output, check_choices, check_given, check_settings, choose_seeds, negative_list, prompt_list
+from show1.cascade.inputs import (
+    Frames,
+    as_output,
+    check_choices,
+    check_given,
+    check_settings,
+    choose_seeds,
+    cover,
+    negative_list,
+    prompt_list,
+)
 from show1.cascade.interpolation import sample_interpolation
 from show1.cascade.keyframes import sample_keyframes
-from show1.cascade.latent_upscale import sample_latent_upscale
+from show1.cascade.latent_stream import Translation, translation_windows
+from show1.cascade.latent_upscale import resize, sample_latent_upscale
 from show1.cascade.model_card import model_card
 from show1.cascade.pixel_upscale import sample_first_frame, sample_pixel_upscale
 from show1.cascade.settings import PUBLISHED, STAGES, CascadeSettings, SamplerSettings
@@ -66,6 +78,14 @@ class Call:
     seeds: list[int]
     on_step: Callable[[str, int], OnStep]
     """(stage, step count) -> the stage's step callback."""
+    image: Image.Image | None = None
+    """The first frame, where it is given."""
+
+    def first_frame(self, stage: str) -> Tensor | None:
+        """The given first frame for every video, at a stage's size, [B, 3, 1, H, W]."""
+        if self.image is None:
+            return None
+        return cover(self.image, self.settings.stage_sizes()[stage]).repeat(len(self.seeds), 1, 1, 1, 1)
 
 
 def read_settings(settings: CascadeSettings | Mapping[str, Any] | None) -> CascadeSettings:
@@ -276,6 +296,7 @@ class Show1Pipeline(DiffusionPipeline):
         seed: int | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         num_videos_per_prompt: int = 1,
+        image: Image.Image | None = None,
         given: Mapping[str, Tensor] | None = None,
         stop_after: str = "latent",
         num_inference_steps: int | Mapping[str, int] | None = None,
@@ -299,6 +320,8 @@ class Show1Pipeline(DiffusionPipeline):
             seed: video k is made with seed + k; a random seed where neither seed nor generator is given.
             generator: one for all (its initial seed counts as `seed`), or one a video.
             num_videos_per_prompt: videos of each prompt.
+            image: the first frame of every video, cut to the video's proportions: keyframes are made with it held, and
+                the pixel stage starts from it instead of from an upscaled first frame.
             given: videos [B, 3, F, H, W] in [-1, 1] of a finished stage, by its name; that stage and those before it are not run.
             stop_after: last stage to run: keyframes, interpolation, pixel or latent.
             num_inference_steps: for all samplers, or by name (keyframes, interpolation, first_frame, pixel, latent).
@@ -322,13 +345,15 @@ class Show1Pipeline(DiffusionPipeline):
         prompts = prompt_list(prompt, prompt_embeds)
         negatives = negative_list(negative_prompt, len(prompts))
         seeds = choose_seeds(seed, generator, len(prompts) * num_videos_per_prompt)
-        call = Call(chosen, seeds, self._step_callbacks(callback_on_step_end))
+        call = Call(chosen, seeds, self._step_callbacks(callback_on_step_end), image)
         counts = (len(prompts), num_videos_per_prompt)
         with evaluating(self.components.values()):
             config = self.keyframes_unet.config
             encode = partial(self.encode_prompt, prompts, negatives, clean_caption=clean_caption, max_text_tokens=chosen.max_text_tokens)
             own = (prompt_embeds, negative_prompt_embeds)
-            text = self._text("", config.encoder_hid_dim or config.cross_attention_dim, own, encode, *counts)
+            text = None  # where all pixel stages are given, nothing reads T5, which may be large
+            if "pixel" not in (given or {}):
+                text = self._text("", config.encoder_hid_dim or config.cross_attention_dim, own, encode, *counts)
             latent_text = None
             if stop_after == "latent":
                 avoided = negatives if negative_prompt is not None else [chosen.latent_negative_prompt] * len(prompts)
@@ -340,7 +365,7 @@ class Show1Pipeline(DiffusionPipeline):
         output.frames = as_output(list(output.stages().values())[-1], output_type)
         return output if return_dict else (output.frames,)
 
-    def _run(self, call: Call, text: Text, latent_text: Text | None, given: Mapping[str, Tensor], stop_after: str) -> Show1Output:
+    def _run(self, call: Call, text: Text | None, latent_text: Text | None, given: Mapping[str, Tensor], stop_after: str) -> Show1Output:
         """The stages in order, from the one after the last that is given."""
         output = Show1Output(frames=[], seeds=call.seeds)
         makers: dict[str, tuple[str, Callable[[], Tensor]]] = {
@@ -363,26 +388,31 @@ class Show1Pipeline(DiffusionPipeline):
         unet, scheduler = getattr(self, f"{component}_unet"), getattr(self, f"{component}_scheduler")
         return Sampler(unet, scheduler, settings, self._execution_device)
 
-    def _keyframes(self, call: Call, text: Text) -> Tensor:
+    def _keyframes(self, call: Call, text: Text | None) -> Tensor:
+        assert text is not None
         s = call.settings
         sampler = self._sampler("keyframes", s.keyframes)
         on_step = call.on_step("keyframes", s.keyframes.steps)
-        return sample_keyframes(sampler, text, s.num_keyframes, s.keyframe_size, call.seeds, on_step)
+        windows = {"window": s.keyframe_window, "stride": s.keyframe_stride}
+        first = call.first_frame("keyframes")
+        return sample_keyframes(sampler, text, s.num_keyframes, s.keyframe_size, call.seeds, on_step, first=first, **windows)
 
-    def _interpolated(self, call: Call, text: Text, keyframes: Tensor | None) -> Tensor:
-        assert keyframes is not None
+    def _interpolated(self, call: Call, text: Text | None, keyframes: Tensor | None) -> Tensor:
+        assert keyframes is not None and text is not None
         s = call.settings
         sampler = self._sampler("interpolation", s.interpolation)
         on_step = call.on_step("interpolation", s.interpolation.steps)
         return sample_interpolation(sampler, text, keyframes, s.between, call.seeds, on_step)
 
-    def _pixel_upscaled(self, call: Call, text: Text, output: Show1Output) -> Tensor:
+    def _pixel_upscaled(self, call: Call, text: Text | None, output: Show1Output) -> Tensor:
         low, s = output.interpolated, call.settings
-        assert low is not None
-        sampler = self._sampler("first_frame", s.first_frame)
-        on_step = call.on_step("first_frame", s.first_frame.steps)
-        noising = self.first_frame_noising_scheduler
-        first = sample_first_frame(sampler, noising, text, low[:, :, :1], s.pixel_scale, call.seeds, on_step)
+        assert low is not None and text is not None
+        first = call.first_frame("pixel")
+        if first is None:
+            sampler = self._sampler("first_frame", s.first_frame)
+            on_step = call.on_step("first_frame", s.first_frame.steps)
+            noising = self.first_frame_noising_scheduler
+            first = sample_first_frame(sampler, noising, text, low[:, :, :1], s.pixel_scale, call.seeds, on_step)
         output.first_frame = first
         sampler = self._sampler("pixel_upscale", s.pixel)
         windows = len(plan_windows(low.shape[2], s.window, s.stride))
@@ -394,8 +424,17 @@ class Show1Pipeline(DiffusionPipeline):
         assert video is not None and text is not None
         s = call.settings
         sampler = self._sampler("latent", s.latent)
-        on_step = call.on_step("latent", s.latent.steps_run())
-        return sample_latent_upscale(sampler, self.vae, text, video, s.final_size, call.seeds, on_step)
+        frames = video.shape[2]
+        if frames <= s.latent_window:
+            on_step = call.on_step("latent", s.latent.steps_run())
+            return sample_latent_upscale(sampler, self.vae, text, video, s.final_size, call.seeds, on_step)
+        windows = len(translation_windows(frames, s.latent_window, s.latent_overlap))
+        on_step = call.on_step("latent", s.latent.steps_run() * windows * len(call.seeds))
+        made = []
+        for one, seed, own in zip(resize(video, s.final_size).split(1), call.seeds, text.of_each(), strict=True):
+            translate = Translation(sampler, self.vae, own, seed, s.latent_window, s.latent_overlap, lambda number: on_step)
+            made.append(torch.stack(list(translate(one.unbind(2))), dim=2))
+        return torch.cat(made)
 
     def _step_callbacks(self, callback: Any) -> Callable[[str, int], OnStep]:
         """Progress bars, and the caller's callback, for each stage."""

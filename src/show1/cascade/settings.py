@@ -14,6 +14,20 @@ STAGES = ("keyframes", "interpolation", "pixel", "latent")
 SAMPLERS = ("keyframes", "interpolation", "first_frame", "pixel", "latent")
 """Everything that denoises, in order."""
 
+LEAST = {
+    "num_keyframes": 1,
+    "between": 0,
+    "pixel_scale": 1,
+    "window": 2,
+    "stride": 1,
+    "keyframe_window": 2,
+    "keyframe_stride": 1,
+    "latent_window": 2,
+    "latent_overlap": 1,
+    "max_text_tokens": 1,
+}
+"""The smallest value of settings that count something."""
+
 
 def _known(cls: type, values: Any, where: str = "") -> dict[str, Any]:
     """The values as keyword arguments of a settings class, or a SettingsError that names the one it does not have."""
@@ -75,6 +89,14 @@ class CascadeSettings:
     """Frames the pixel stage upscales at a time."""
     stride: int = 7
     """Frames from one window's start to the next."""
+    keyframe_window: int = 8
+    """Keyframes the network denoises at a time; longer videos are denoised in overlapping windows."""
+    keyframe_stride: int = 4
+    """Keyframes from one such window's start to the next."""
+    latent_window: int = 29
+    """Frames the latent network denoises at a time; longer videos are denoised in overlapping windows."""
+    latent_overlap: int = 8
+    """Frames that such a window shares with the one before."""
     fps: float = 7.5
     """Frames a second of the finished video."""
     max_text_tokens: int = 77
@@ -83,11 +105,15 @@ class CascadeSettings:
     """Negative prompt of the latent stage where the caller gives none."""
 
     def __post_init__(self) -> None:
-        for name, least in {"num_keyframes": 1, "between": 0, "pixel_scale": 1, "window": 2, "stride": 1, "max_text_tokens": 1}.items():
+        for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} is {getattr(self, name)}; use {least} or more")
         if self.stride >= self.window:
             raise SettingsError(f"stride {self.stride} needs a window longer than {self.window}: neighbours share a frame")
+        if self.keyframe_stride >= self.keyframe_window:
+            raise SettingsError(f"keyframe_stride {self.keyframe_stride} needs a keyframe_window longer than {self.keyframe_window}")
+        if 2 * self.latent_overlap > self.latent_window:
+            raise SettingsError(f"latent_overlap is {self.latent_overlap}; use at most half of latent_window {self.latent_window}")
         if not 0.0 < self.fps <= 240.0:
             raise SettingsError(f"fps is {self.fps}; use a number above 0 and at most 240")
 
@@ -100,6 +126,18 @@ class CascadeSettings:
     def frame_times(self) -> list[float]:
         """Seconds of every frame of a finished video; each `between + 1`-th is a keyframe."""
         return [frame / self.fps for frame in range((self.num_keyframes - 1) * (self.between + 1) + 1)]
+
+    def with_frames(self, frames: int) -> CascadeSettings:
+        """A copy that makes so many frames.
+
+        Raises:
+            SettingsError: keyframes `between + 1` apart do not end on the last one; the nearest numbers are named.
+        """
+        apart = self.between + 1
+        if frames < 1 or (frames - 1) % apart:
+            lower = max(1, frames - (frames - 1) % apart)
+            raise SettingsError(f"{frames} frames cannot be made of keyframes {apart} frames apart; use {lower} or {lower + apart}")
+        return replace(self, num_keyframes=(frames - 1) // apart + 1)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for a config file."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from show1.cascade.settings import SamplerSettings
+from show1.diffusion.blending import holding
 from show1.diffusion.denoise import Network, OnStep, as_frames, as_video, denoise, draw_noise, fresh_scheduler, guided
 
 STATE = torch.float32
@@ -32,6 +33,11 @@ class Text:
         """Each video's text repeated for its windows: [B * count, L, D]."""
         negative = None if self.negative is None else self.negative.repeat_interleave(count, 0)
         return Text(self.positive.repeat_interleave(count, 0), negative)
+
+    def of_each(self) -> list[Text]:
+        """The text of each video alone, [1, L, D]."""
+        negatives = [None] * len(self.positive) if self.negative is None else self.negative.split(1)
+        return [Text(positive, negative) for positive, negative in zip(self.positive.split(1), negatives, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,18 @@ class Sampler:
         text: Text,
         generators: list[torch.Generator],
         on_step: OnStep | None = None,
+        known: Tensor | None = None,
     ) -> Tensor:
-        """Denoise `sample` [B, C, F, H, W], pure noise of unit variance, to the end. Returns it unclamped."""
+        """Denoise `sample` [B, C, F, H, W], pure noise of unit variance, to the end. Returns it unclamped.
+
+        The first frames are held at those `known` [B, C, n, H, W], where there are any.
+        """
         scheduler = fresh_scheduler(self.scheduler, self.settings.steps, self.device)
+        if known is not None:
+            noise = sample[:, :, : known.shape[2]]
+            start = scheduler.add_noise(known, noise, scheduler.timesteps[:1].expand(len(known)))
+            on_step = holding(scheduler, known, noise, scheduler.timesteps, on_step)
+            sample = torch.cat([start / scheduler.init_noise_sigma, sample[:, :, known.shape[2] :]], dim=2)
         predict = guided(call, text.positive, text.negative, self.settings.guidance)
         return denoise(predict, sample * scheduler.init_noise_sigma, scheduler, scheduler.timesteps, generators, on_step)
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from show1.cli import benching, evaluating, generating, training
+from show1.cli import benching, evaluating, generating, resuming, serving, tools, training
 
 app = typer.Typer(
     name="show1",
@@ -15,7 +15,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generating.generate, generating.models, training.train, training.assemble, training.push, benching.bench):
+for command in (
+    generating.generate,
+    resuming.resume,
+    resuming.explore,
+    generating.animate,
+    tools.interpolate,
+    tools.upscale,
+    generating.models,
+    training.train,
+    training.assemble,
+    training.push,
+    benching.bench,
+):
     app.command()(command)
 data = typer.Typer(help="What training reads.", no_args_is_help=True)
 data.command()(training.sprites)
@@ -24,6 +36,9 @@ evaluate = typer.Typer(help="What a model shows of what was asked.", no_args_is_
 for command in (evaluating.alignment, evaluating.recogniser):
     evaluate.command()(command)
 app.add_typer(evaluate, name="evaluate")
+for command in (serving.serve, serving.ui):
+    app.command()(command)
+app.add_typer(serving.keys, name="keys")
 
 
 def main() -> None:

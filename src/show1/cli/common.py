@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
 
+from show1.cascade.loading import load_model as load_model
+from show1.cascade.loading import quiet_libraries as quiet_libraries
 from show1.errors import SettingsError, Show1Error
 
 out = Console(highlight=False)
@@ -51,44 +54,16 @@ def number_or_table(text: str | None, convert: Callable[[str], Any], option: str
         raise SettingsError(f"{option} takes a number, or stages with numbers such as keyframes=20,latent=8; not '{text}'") from None
 
 
-def quiet_libraries() -> None:
-    """Keep the libraries' advice for developers off a user's screen."""
-    import logging
-    import warnings
-
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    logging.basicConfig(level=logging.WARNING, format="note: %(message)s")
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    import diffusers
-    import transformers
-
-    diffusers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+def named_model(model: str | None) -> str:
+    """The model's name as a run keeps it: a folder's name holds from everywhere."""
+    return "bundled" if model is None else str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
-def load_model(model: str | None, device: str | None, dtype: str | None) -> Any:
-    import torch
-
-    from show1 import Show1Pipeline
-    from show1.cascade.folder import best_device, best_dtype
-
-    where = _device(device) if device else best_device()
-    names = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    if dtype is not None and dtype not in names:
-        raise SettingsError(f"unknown dtype '{dtype}'; known: {', '.join(names)}")
-    kind = names[dtype] if dtype else best_dtype(where)
-    if model == "published":
-        return Show1Pipeline.from_published(dtype=kind).to(where)
-    return Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, dtype=kind).to(where)
-
-
-def _device(name: str) -> Any:
-    import torch
-
+def go_on(run: Any, pipeline: Any, **options: Any) -> None:
+    """Let a run go on to its end; where it is interrupted, say how it goes on."""
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(f"the device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
-    return device
+        run.advance(pipeline, **options)
+    except KeyboardInterrupt:
+        done = ", ".join(run.finished) or "nothing"
+        err.print(f"stopped ({done} finished); go on with: show1 resume {shlex.quote(str(run.folder))}", soft_wrap=True, markup=False)
+        raise typer.Exit(130) from None

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from show1.cli.common import err, for_people, load_model, number_or_table, out, quiet_libraries
+from show1.cli.common import err, for_people, go_on, load_model, named_model, number_or_table, out, quiet_libraries
 
 STARTED = time.perf_counter()
 
@@ -24,54 +24,90 @@ def generate(
     stop_after: Annotated[str, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = "latent",
     steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
     guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames of the video, such as 57; the model's own number where not given.")
+    ] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="The run's folder; beside the output, named after it, where not given.")
+    ] = None,
     save_stages: Annotated[bool, typer.Option("--save-stages", help="Write each stage's video beside the output.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
 ) -> None:
-    """Make a video from a sentence."""
-    from show1.video import check_ending, write_video
+    """Make a video from a sentence. Stopped or killed, it goes on with `show1 resume`."""
+    asked = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
+    make_video(output, asked, model, steps, guidance, device, dtype, run_folder=run_folder, save_stages=save_stages)
+
+
+@for_people
+def animate(
+    image: Annotated[Path, typer.Argument(help="The first frame: any picture; it is cut to the video's proportions.")],
+    prompt: Annotated[str, typer.Argument(help="What the video shows.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The video file: .mp4, .webm or .gif.")] = Path("video.mp4"),
+    seed: Annotated[int | None, typer.Option(help="Same seed, same video. Random where not given.")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
+    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
+    stop_after: Annotated[str, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = "latent",
+    steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
+    guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Frames of the video; the model's own number where not given.")] = None,
+    run_folder: Annotated[Path | None, typer.Option("--run", help="The run's folder; beside the output where not given.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+) -> None:
+    """Make a video that starts from a picture."""
+    from show1.video import read_image
+
+    first = read_image(image)
+    asked = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
+    make_video(output, asked, model, steps, guidance, device, dtype, run_folder=run_folder, image=first)
+
+
+def make_video(
+    output: Path,
+    asked: dict[str, Any],
+    model: str | None,
+    steps: str | None,
+    guidance: str | None,
+    device: str | None,
+    dtype: str | None,
+    *,
+    run_folder: Path | None = None,
+    save_stages: bool = False,
+    image: Any = None,
+) -> None:
+    """Make or go on with the run whose video is to be at `output`; say where it is and how long it took."""
+    from show1.video import check_ending
 
     check_ending(output)
-    step_counts = number_or_table(steps, int, "--steps")
-    scales = number_or_table(guidance, float, "--guidance")
+    numbers = {"steps": number_or_table(steps, int, "--steps"), "guidance": number_or_table(guidance, float, "--guidance")}
     quiet_libraries()
-    pipeline = load_model(model, device, dtype)
-    _tell_unknown_words(pipeline, prompt)
+    from show1.runs.places import place_for
+    from show1.runs.request import Request
+
+    request = Request(model=named_model(model), ending=output.suffix.lower(), **numbers, **asked)
+    pipeline = load_model(request.model, device, dtype)
+    request.check(pipeline)  # refused before anything is written
+    _tell_unknown_words(pipeline, request.prompt)
     loaded = time.perf_counter()
-    result = pipeline(
-        prompt,
-        negative_prompt,
-        seed=seed,
-        stop_after=stop_after,
-        num_inference_steps=step_counts,
-        guidance_scale=scales,
-        output_type="pt",
-    )
-    settings = pipeline.settings.with_samplers("steps", step_counts).with_samplers("guidance", scales)
-    metadata = {
-        "prompt": prompt,
-        "negative_prompt": negative_prompt,
-        "seed": result.seeds[0],
-        "model": str(pipeline.config["_name_or_path"]),
-        "stop_after": stop_after,
-        "settings": settings.to_dict(),
-        "show1": _version(),
-    }
-    for name, video in result.stages().items():
-        last = name == list(result.stages())[-1]
-        fps = settings.fps / (settings.between + 1) if name == "keyframes" else settings.fps
-        if last:
-            write_video(video[0], output, fps, metadata)
-        elif save_stages:
-            write_video(video[0], output.with_stem(f"{output.stem}-{name}"), fps, {**metadata, "stop_after": name})
-    times = [("start-up", loaded - STARTED), *result.seconds.items(), ("all", time.perf_counter() - STARTED)]
-    out.print(f"{output} · seed {result.seeds[0]} · " + " · ".join(f"{name} {seconds:.1f} s" for name, seconds in times), soft_wrap=True)
+    run = place_for(output, request, run_folder, image)
+    go_on(run, pipeline)
+    if save_stages:
+        _save_stages(run, output)
+    seconds = {stage: entry["seconds"] for stage, entry in run.read()["stages"].items()}
+    times = [("start-up", loaded - STARTED), *seconds.items(), ("all", time.perf_counter() - STARTED)]
+    told = " · ".join(f"{name} {seconds:.1f} s" for name, seconds in times)
+    out.print(f"{output} · seed {run.request.seed} · {told} · run in {run.folder}", soft_wrap=True, markup=False)
 
 
-def _version() -> str:
-    import show1
+def _save_stages(run: Any, output: Path) -> None:
+    from show1.cascade.settings import STAGES
+    from show1.runs.run import stage_fps
+    from show1.video import write_frames
 
-    return show1.__version__
+    for stage in STAGES[: STAGES.index(run.request.stop_after)]:
+        path = output.with_stem(f"{output.stem}-{stage}")
+        write_frames(run.pictures(stage), path, stage_fps(run.settings(), stage), {**run.metadata(), "stop_after": stage})
 
 
 def _tell_unknown_words(pipeline: Any, prompt: str) -> None:

@@ -87,7 +87,7 @@ def denoise(
     Args:
         sample: noisy start [B, C, F, H, W].
         scheduler: from `fresh_scheduler`.
-        generators: one a video, for schedulers that draw noise.
+        generators: one a video, or one a frame, for schedulers that draw noise.
 
     Returns:
         The denoised video [B, C, F, H, W], not clamped.
@@ -96,7 +96,8 @@ def denoise(
     learned_variance = scheduler.config.get("variance_type") in ("learned", "learned_range")
     noise_source: dict[str, Any] = {}
     if "generator" in inspect.signature(scheduler.step).parameters:
-        noise_source["generator"] = [g for g in generators for _ in range(frames)] if batch > 1 else generators[0]
+        each = [g for g in generators for _ in range(frames)] if len(generators) == batch > 1 else generators
+        noise_source["generator"] = each if len(each) == batch * frames else each[0]
     for index, timestep in enumerate(timesteps):
         prediction = predict(scheduler.scale_model_input(sample, timestep), timestep)
         if not learned_variance:

@@ -1,0 +1,62 @@
+"""A model by the name that a user gives it, on the device that suits it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from show1.errors import SettingsError
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' advice for developers off a user's screen."""
+    import logging
+    import warnings
+
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    logging.basicConfig(level=logging.WARNING, format="note: %(message)s")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def load_model(model: str | None, device: str | None = None, dtype: str | None = None) -> Any:
+    """A pipeline on its device.
+
+    Args:
+        model: a folder, a hub id, `bundled` (or None) or `published`.
+        device: cuda, mps, cpu, ...; the best there is where not given.
+        dtype: float32, float16 or bfloat16; what suits the device where not given.
+
+    Raises:
+        SettingsError: a device or dtype that cannot be used.
+        CheckpointError: there is no such model, or it is damaged.
+    """
+    import torch
+
+    from show1 import Show1Pipeline
+    from show1.cascade.folder import best_device, best_dtype
+
+    where = _device(device) if device else best_device()
+    names = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    if dtype is not None and dtype not in names:
+        raise SettingsError(f"unknown dtype '{dtype}'; known: {', '.join(names)}")
+    kind = names[dtype] if dtype else best_dtype(where)
+    if model == "published":
+        return Show1Pipeline.from_published(dtype=kind).to(where)
+    return Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, dtype=kind).to(where)
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(f"the device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
+    return device
