@@ -46,6 +46,7 @@ def connected(address: str | None, actors: int) -> Iterator[None]:
         ClusterError: Ray is not installed or cannot be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its advice for developers
     try:
         import ray
     except ImportError:

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,7 +124,6 @@ class StageWorker:
             try:
                 count = self._begin(row["id"])
                 row = {**row, "texts": self._advance(row)}
-                self.folder.attempts(row["id"]).unlink(missing_ok=True)
                 break
             except Exception as error:
                 message = str(error) if isinstance(error, Show1Error) else f"{type(error).__name__}: {error}"
@@ -132,6 +132,8 @@ class StageWorker:
                 else:
                     logger.warning("%s: %s: tried again: %s", row["id"], self.stage, message)
                     time.sleep(PAUSE)
+        with suppress(OSError):  # it only counts
+            self.folder.attempts(row["id"]).unlink(missing_ok=True)
         return row
 
     def _begin(self, name: str) -> int:
