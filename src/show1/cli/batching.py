@@ -19,9 +19,7 @@ def batch(
     prompts: Annotated[Path, typer.Argument(help="Prompts, one a line: plain text, or JSON with prompt, id, seed, settings.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the videos; a batch that is there goes on.")],
     workers: Annotated[int, typer.Option(min=1, help="Workers for each stage; each holds that stage's networks.")] = 1,
-    address: Annotated[
-        str | None, typer.Option(help="A Ray cluster, such as ray://host:10001 or auto; this machine where not given.")
-    ] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster, such as 192.168.0.5:6379; this machine where not given.")] = None,
     shards: Annotated[bool, typer.Option("--shards", help="Pack the finished videos into WebDataset shards too.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Line n without a seed of its own is made with seed + n - 1.")] = 0,
     negative_prompt: Annotated[str | None, typer.Option(help="What no video should show.")] = None,
