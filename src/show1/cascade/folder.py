@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from show1.errors import CheckpointError
 from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer, read_json
+from show1.models.outline import Outline, read_outline
 from show1.models.unet import PixelUNet
 
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
@@ -69,6 +71,13 @@ def load_component(folder: Path, library: str, class_name: str, *, dtype: torch.
     return load_network(cls, folder, dtype=dtype, variant=variant)
 
 
+def load_outline(folder: Path, library: str, class_name: str, dtype: torch.dtype) -> Outline:
+    """What is known of a component's network without its weights."""
+    if library == "transformers":
+        return Outline(None, dtype)
+    return read_outline(CLASSES.get(class_name) or _class("diffusers", class_name), folder, dtype)
+
+
 def _class(library: str, name: str) -> Any:
     cls = getattr(importlib.import_module(library), name, None)
     if cls is None:
@@ -86,6 +95,7 @@ def load_pipeline(
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
+    outlines: Collection[str] = (),
     **components: Any,
 ) -> Any:
     """Load a pipeline that `save_pretrained` wrote.
@@ -95,6 +105,7 @@ def load_pipeline(
         dtype: what to hold weights in; float32 where none is given. `torch_dtype` is its older name.
         variant: prefer weight files of this variant, e.g. `fp16`.
         revision, cache_dir, local_files_only: as in `huggingface_hub.snapshot_download`.
+        outlines: networks whose weights are not loaded; stages that need them cannot be run.
         components: ready ones to take instead of loading them, e.g. `text_encoder=None`.
 
     Raises:
@@ -107,7 +118,9 @@ def load_pipeline(
         if key in components:
             continue
         components[key] = None
-        if class_name is not None:
+        if class_name is not None and key in outlines:
+            components[key] = load_outline(folder / key, str(library), str(class_name), dtype or torch_dtype or torch.float32)
+        elif class_name is not None:
             options = {"dtype": dtype or torch_dtype or torch.float32, "variant": variant}
             components[key] = load_component(folder / key, str(library), str(class_name), **options)
     for key in KEPT_CONFIG:

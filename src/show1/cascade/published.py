@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokeniz
 from show1.cascade.folder import find_folder
 from show1.cascade.settings import PUBLISHED
 from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer, read_json
+from show1.models.outline import Outline, read_outline
 from show1.models.unet import PixelUNet
 
 # diffusers 0.19 ended DPM-Solver++ at its smallest sigma; later versions end at zero unless told, which changes the pictures.
@@ -35,6 +37,7 @@ def load_published(
     dtype: torch.dtype | None = None,
     torch_dtype: torch.dtype | None = None,
     variant: str | None = "fp16",
+    outlines: Collection[str] = (),
     **where: Any,
 ) -> Any:
     """Make a pipeline of the published checkpoints.
@@ -46,6 +49,7 @@ def load_published(
         keyframes, interpolation, first_frame, pixel_upscale, latent_upscale: hub ids or local folders.
         dtype: what to hold weights in; float32 where none is given. `torch_dtype` is its older name.
         variant: prefer weight files of this variant; folders without it give what they have.
+        outlines: networks whose weights are not loaded, by their names in the pipeline; stages that need them cannot be run.
         where: `revision`, `cache_dir`, `local_files_only`, as in `huggingface_hub.snapshot_download`.
 
     Raises:
@@ -55,24 +59,34 @@ def load_published(
         find_folder(name, **where) for name in (keyframes, interpolation, first_frame, pixel_upscale, latent_upscale)
     )
     options: dict[str, Any] = {"dtype": dtype or torch_dtype or torch.float32, "variant": variant}
+    networks = {
+        "keyframes_unet": (PixelUNet, base / "unet"),
+        "interpolation_unet": (PixelUNet, inter / "unet"),
+        "first_frame_unet": (UNet2DConditionModel, image / "unet"),
+        "pixel_upscale_unet": (PixelUNet, pixel / "unet"),
+        "latent_unet": (UNet3DConditionModel, latent / "unet"),
+        "vae": (AutoencoderKL, latent / "vae"),
+    }
+    made: dict[str, Any] = {
+        name: read_outline(kind, folder, options["dtype"]) if name in outlines else load_network(kind, folder, **options)
+        for name, (kind, folder) in networks.items()
+    }
+    encoder = "latent_text_encoder"
+    made[encoder] = (
+        Outline(None, options["dtype"]) if encoder in outlines else load_transformer(CLIPTextModel, latent / "text_encoder", **options)
+    )
     pipeline = cls(
+        **made,
         tokenizer=load_tokenizer(T5Tokenizer, base / "tokenizer"),
         text_encoder=None,
-        keyframes_unet=load_network(PixelUNet, base / "unet", **options),
         keyframes_scheduler=solver(base / "scheduler"),
-        interpolation_unet=load_network(PixelUNet, inter / "unet", **options),
         interpolation_scheduler=solver(inter / "scheduler"),
-        first_frame_unet=load_network(UNet2DConditionModel, image / "unet", **options),
         first_frame_scheduler=solver(image / "scheduler"),
         first_frame_noising_scheduler=load_scheduler(image / "image_noising_scheduler"),
-        pixel_upscale_unet=load_network(PixelUNet, pixel / "unet", **options),
         pixel_upscale_scheduler=solver(pixel / "scheduler"),
         pixel_upscale_noising_scheduler=load_scheduler(pixel / "image_noising_scheduler"),
         latent_tokenizer=load_tokenizer(CLIPTokenizer, latent / "tokenizer"),
-        latent_text_encoder=load_transformer(CLIPTextModel, latent / "text_encoder", **options),
-        latent_unet=load_network(UNet3DConditionModel, latent / "unet", **options),
         latent_scheduler=solver(latent / "scheduler"),
-        vae=load_network(AutoencoderKL, latent / "vae", **options),
         settings=PUBLISHED,
     )
     pipeline.load_text_encoder = lambda: load_transformer(T5EncoderModel, base / "text_encoder", **options)

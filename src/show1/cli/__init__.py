@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from show1.cli import benching, evaluating, generating, resuming, serving, tools, training
+from show1.cli import batching, benching, evaluating, generating, resuming, serving, tools, training
 
 app = typer.Typer(
     name="show1",
@@ -20,6 +20,7 @@ for command in (
     resuming.resume,
     resuming.explore,
     generating.animate,
+    batching.batch,
     tools.interpolate,
     tools.upscale,
     generating.models,

@@ -121,6 +121,20 @@ def check_weights(weights: Mapping[str, Tensor], known: Mapping[str, Tensor], wh
         raise CheckpointError(f"the weights in '{where}' do not fit their config: " + "; ".join(told))
 
 
+def make_empty(cls: type[M], folder: Path, changes: Mapping[str, Any] | None = None) -> M:
+    """A network of a folder's config.json on the meta device, without weights; `changes` go in place of its values.
+
+    Raises:
+        CheckpointError: missing or unreadable config, or one that no network can be made of.
+    """
+    config = {**read_json(folder / "config.json"), **(changes or {})}
+    try:
+        with torch.device("meta"):
+            return cls.from_config(config)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, KeyError, IndexError, RuntimeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"no network can be made of '{folder / 'config.json'}': {_short(error)}") from error
+
+
 def load_network(
     cls: type[M],
     folder: Path,
@@ -141,12 +155,7 @@ def load_network(
     Raises:
         CheckpointError: missing or unreadable files, or weights that do not fit the config, with their names.
     """
-    config = {**read_json(folder / "config.json"), **(changes or {})}
-    try:
-        with torch.device("meta"):
-            network = cls.from_config(config)  # type: ignore[attr-defined]
-    except (TypeError, ValueError, KeyError, IndexError, RuntimeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"no network can be made of '{folder / 'config.json'}': {_short(error)}") from error
+    network = make_empty(cls, folder, changes)
     known = network.state_dict()
     weights: dict[str, Tensor] = {}
     for path in weight_files(folder, variant):

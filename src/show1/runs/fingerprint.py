@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from show1.models.outline import Outline
+
 EDGE = 4
 """Numbers read at the beginning and at the end of every weight."""
 
 
 def fingerprints(pipeline: Any) -> dict[str, str]:
-    """A short digest of every component: its class, its configuration, and some numbers of every weight."""
-    return {name: fingerprint(part) for name, part in pipeline.components.items()}
+    """A short digest of every component but outlines: its class, its configuration, and some numbers of every weight."""
+    return {name: fingerprint(part) for name, part in pipeline.components.items() if not isinstance(part, Outline)}
 
 
 def fingerprint(component: Any) -> str:

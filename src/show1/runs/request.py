@@ -148,12 +148,14 @@ def stage_keys(request: Request, settings: CascadeSettings, prints: Mapping[str,
     """A key for each stage: it changes exactly when something that the stage's video depends on does.
 
     Args:
-        prints: fingerprint of every component of the pipeline.
+        prints: fingerprint of every component of the pipeline; keys end before the first stage whose are not all there.
     """
     values = settings.to_dict()
     before: Any = [request.prompt, request.negative_prompt, request.seed, request.image]
     keys = {}
     for stage in STAGES:
+        if not set(OWN_COMPONENTS[stage]) <= set(prints):
+            break
         parts = [before, {n: values[n] for n in OWN_SETTINGS[stage]}, {n: prints[n] for n in OWN_COMPONENTS[stage]}]
         before = keys[stage] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
     return keys

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +209,8 @@ class Run:
         on_stage: Callable[[str], object] | None = None,
         should_stop: Callable[[], bool] | None = None,
         texts: dict[str, Tensor] | None = None,
+        until: str | None = None,
+        prints: Mapping[str, str] | None = None,
     ) -> str:
         """Run the stages that are missing, then write the video. Finished stages are read, not run again.
 
@@ -222,9 +224,12 @@ class Run:
             should_stop: asked after every pass; where it says yes, the stage at work is left, and is begun anew next time.
             texts: the prompts' T5 embeddings by the names of the pipeline's arguments; made, and put in, where it is empty.
                 Runs of the same prompts and settings can share one.
+            until: a stage to go no further than for now, and no check beyond it: the networks of other stages can be outlines
+                then (the manifest says what the earlier ones were made with).
+            prints: the pipeline's `fingerprints`, where they are known already.
 
         Returns:
-            The state: `finished`, or `stopped` where `should_stop` said so.
+            The state: `finished`, or `stopped` where `should_stop` or `until` said so.
 
         Raises:
             RunBusyError: somebody else is at work on the run.
@@ -235,9 +240,11 @@ class Run:
             state: dict[str, Any] = {"state": "stopped"}
             try:
                 self._clean()
-                self._prepare(pipeline)
-                self._make(pipeline, on_progress, on_stage or (lambda stage: None), should_stop, {} if texts is None else texts)
-                state = {"state": "finished", "finished": now()}
+                self._prepare(pipeline, fingerprints(pipeline) if prints is None else prints)
+                last = until or self.request.stop_after
+                self._make(pipeline, last, on_progress, on_stage or (lambda stage: None), should_stop, {} if texts is None else texts)
+                if last == self.request.stop_after:
+                    state = {"state": "finished", "finished": now()}
             except StopStageError:
                 pass
             except Exception as error:
@@ -248,15 +255,15 @@ class Run:
                     self._save(**state, seconds=round(self._manifest.get("seconds", 0.0) + time.perf_counter() - started, 3))
             return str(state["state"])
 
-    def _prepare(self, pipeline: Any) -> None:
+    def _prepare(self, pipeline: Any, prints: Mapping[str, str]) -> None:
         """Fix settings and model in the manifest, and drop the stages that no longer follow from them."""
         own = self._manifest.get("own") or pipeline.settings.to_dict()
         settings = self.request.cascade(CascadeSettings.from_dict(own))
         check_settings(settings, pipeline.components, self.request.stop_after)
-        prints = fingerprints(pipeline)
+        prints = {**self._manifest.get("model", {}).get("components", {}), **prints}  # where stages are made apart, those of others
         keys = stage_keys(self.request, settings, prints)
         finished = self._manifest["stages"]
-        stale = [s for s in finished if finished[s]["key"] != keys[s] or not is_whole(self.folder, finished[s])]
+        stale = [s for s in finished if s in keys and (finished[s]["key"] != keys[s] or not is_whole(self.folder, finished[s]))]
         if stale:
             logger.warning("made anew, because the settings, the model or the files changed: %s", ", ".join(stale))
             self._drop(STAGES[min(STAGES.index(s) for s in stale) :])
@@ -273,9 +280,17 @@ class Run:
             versions=versions(),
         )
 
-    def _make(self, pipeline: Any, on_progress: Any, on_stage: Callable[[str], object], should_stop: Any, texts: dict[str, Tensor]) -> None:
+    def _make(
+        self,
+        pipeline: Any,
+        last: str,
+        on_progress: Any,
+        on_stage: Callable[[str], object],
+        should_stop: Any,
+        texts: dict[str, Tensor],
+    ) -> None:
         request, settings = self.request, self.settings()
-        wanted = STAGES[: STAGES.index(request.stop_after) + 1]
+        wanted = STAGES[: STAGES.index(last) + 1]
         parts = stage_parts(pipeline, settings, self.request.image is not None)
         meter = Meter({stage: parts[stage] for stage in wanted}, on_progress, should_stop)
         done = [stage for stage in wanted if stage in self._manifest["stages"]]
@@ -285,17 +300,15 @@ class Run:
             with meter.watching(stage):
                 self._make_stage(pipeline, stage, settings, texts)
             on_stage(stage)
-        self._write_video(meter)
+        if last == request.stop_after:
+            self._write_video(meter)
 
     def _make_stage(self, pipeline: Any, stage: str, settings: CascadeSettings, texts: dict[str, Tensor]) -> None:
         request, index = self.request, STAGES.index(stage)
         given = {} if index == 0 else {STAGES[index - 1]: self.stage(STAGES[index - 1]).unsqueeze(0)}
         started = time.perf_counter()
         if stage != "latent" and not texts:  # once for all pixel stages: T5 may be loaded for it
-            names = ("prompt_embeds", "negative_prompt_embeds")
-            length = settings.max_text_tokens
-            made = pipeline.encode_prompt([request.prompt], [request.negative_prompt or ""], max_text_tokens=length)
-            texts.update(zip(names, made, strict=True))
+            texts.update(encode_texts(pipeline, request, settings))
         options = {
             "seed": request.seed,
             "given": given,
@@ -364,6 +377,13 @@ class Run:
     def _save(self, **values: Any) -> None:
         self._manifest.update(values)
         write_manifest(self.folder / MANIFEST, self._manifest)
+
+
+def encode_texts(pipeline: Any, request: Request, settings: CascadeSettings) -> dict[str, Tensor]:
+    """T5 embeddings [1, L, D] of a request's prompts, by the names of the pipeline's arguments."""
+    negative = request.negative_prompt or ""
+    made = pipeline.encode_prompt([request.prompt], [negative], max_text_tokens=settings.max_text_tokens)
+    return dict(zip(("prompt_embeds", "negative_prompt_embeds"), made, strict=True))
 
 
 def stage_fps(settings: CascadeSettings, stage: str) -> float:

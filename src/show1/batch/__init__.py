@@ -1,0 +1,1 @@
+"""Many prompts, made by workers of which each holds one stage's networks."""
