@@ -1,25 +1,28 @@
-"""Which attention kernels are used where."""
+"""Attention over frames."""
 
+import pytest
 import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 
-from show1.models.attention import suited_attention
-
-
-def test_bfloat16_on_a_cpu_takes_plain_products_and_nothing_else_does() -> None:
-    def fused() -> bool:
-        return torch.backends.cuda.flash_sdp_enabled()
-
-    before = fused()
-    with suited_attention(torch.device("cpu"), torch.bfloat16):
-        assert not fused() and torch.backends.cuda.math_sdp_enabled()
-    with suited_attention(torch.device("cpu"), torch.float32):
-        assert fused() == before
-    assert fused() == before
+from show1.models.attention import FrameAttention, attend_plainly
 
 
-def test_results_are_the_same_within_rounding() -> None:
-    q, k, v = torch.randn(3, 2, 4, 8, 16, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
-    want = torch.nn.functional.scaled_dot_product_attention(q.float(), k.float(), v.float())
-    with suited_attention(q.device, q.dtype):
-        have = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    assert torch.allclose(have.float(), want, atol=0.05)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 0.02)])
+def test_it_is_the_attention_of_diffusers(dtype: torch.dtype, tolerance: float) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        attention = Attention(query_dim=12, heads=3, dim_head=4)
+    tokens = torch.randn(5, 8, 12, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        want = AttnProcessor2_0()(attention, tokens)
+        have = FrameAttention()(attention.to(dtype), tokens.to(dtype))
+    assert have.dtype == dtype
+    assert torch.allclose(have.float(), want, atol=tolerance)
+
+
+def test_plain_products_weigh_values_by_the_softmax_of_scores() -> None:
+    query = torch.tensor([[[[2.0], [0.0]]]])
+    key, value = torch.tensor([[[[0.5], [0.0]]]]), torch.tensor([[[[1.0], [3.0]]]])
+    odds = torch.tensor(1.0).exp()
+    want = torch.tensor([[[[float((odds + 3) / (odds + 1))], [2.0]]]])
+    assert torch.allclose(attend_plainly(query, key, value), want)

@@ -133,7 +133,8 @@ def test_groups_of_pairs_do_not_matter(pipeline: Show1Pipeline, tmp_path: Path) 
     for group in (2, 4, 9):
         settings = replace(tiny.SETTINGS, between=2, num_keyframes=group)
         made.append(clips.read(interpolate_clip(pipeline, source, tmp_path / f"{group}.mp4", settings=settings))[1].astype(int))
-    assert abs(made[0] - made[2]).max() <= 2 and abs(made[1] - made[2]).max() <= 2  # a level of rounding, through H.264
+    for one in made[:2]:  # a level of rounding in a few places, through H.264
+        assert abs(one - made[2]).mean() < 0.1
 
 
 @pytest.mark.parametrize(

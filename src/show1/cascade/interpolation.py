@@ -26,7 +26,7 @@ def interpolation_call(sampler: Sampler, condition: Tensor) -> Network:
     """The interpolation network as the denoising loop calls it: noisy frames and condition in one picture of 7 channels."""
 
     def call(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-        return sampler.network(torch.cat([noisy, repeat_to(condition, noisy.shape[0])], dim=1), timestep, text).sample
+        return sampler.predict(torch.cat([noisy, repeat_to(condition, noisy.shape[0])], dim=1), timestep, text)
 
     return call
 
@@ -46,7 +46,7 @@ def sample_interpolation(
     pairs, length = count - 1, between + 2
     if pairs == 0 or between == 0:
         return keyframes
-    keyframes = keyframes.to(sampler.device, sampler.dtype)
+    keyframes = sampler.state(keyframes)
     first = keyframes[:, :, :-1].transpose(1, 2).flatten(0, 1)
     last = keyframes[:, :, 1:].transpose(1, 2).flatten(0, 1)
     noise = sampler.noise((channels, length, height, width), restart(seeds)).repeat_interleave(pairs, 0)

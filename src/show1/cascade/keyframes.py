@@ -6,12 +6,7 @@ from torch import Tensor
 
 from show1.cascade.stage import Sampler, Text
 from show1.diffusion.blending import in_windows
-from show1.diffusion.denoise import Network, OnStep, restart
-
-
-def keyframes_call(sampler: Sampler) -> Network:
-    """The keyframe network as the denoising loop calls it; nothing but text conditions it."""
-    return lambda noisy, timestep, text: sampler.network(noisy, timestep, text).sample
+from show1.diffusion.denoise import OnStep, restart
 
 
 def sample_keyframes(
@@ -36,6 +31,6 @@ def sample_keyframes(
     """
     generators = restart(seeds)
     noise = sampler.noise((3, frames, size[1], size[0]), generators)
-    call = in_windows(keyframes_call(sampler), frames, window or frames, stride)
-    known = None if first is None else first.to(noise)
+    call = in_windows(sampler.predict, frames, window or frames, stride)
+    known = None if first is None else sampler.state(first)
     return sampler.run(call, noise, text, generators, on_step, known)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from show1.cascade.latent_upscale import decode, latent_call, latent_moments
+from show1.cascade.latent_upscale import decode, latent_moments
 from show1.cascade.stage import Sampler, Text
 from show1.diffusion.denoise import OnStep, as_video, denoise, fresh_scheduler, guided
 
@@ -110,7 +110,7 @@ class Translation:
     def _start(self, picture: Tensor, number: int) -> Tensor:
         """A picture's latent, noised to where denoising starts."""
         generator = frame_generator(self.seed, number, 0)
-        latent = latent_moments(self.vae, picture.to(self.sampler.device, self.sampler.dtype)).sample(generator)
+        latent = latent_moments(self.vae, self.sampler.state(picture)).sample(generator)
         latent = latent * self.vae.config.scaling_factor
         noise = torch.randn(latent.shape, generator=generator, dtype=latent.dtype).to(latent.device)
         scheduler, timesteps = self._schedule()
@@ -126,7 +126,7 @@ class Translation:
         scheduler, timesteps = self._schedule()
         earlier, window.trail = window.trail, []
         report = self.on_window(window.number)
-        weights = share.to(self.sampler.device, self.sampler.dtype).view(1, 1, -1, 1, 1)
+        weights = self.sampler.state(share).view(1, 1, -1, 1, 1)
 
         def blend(index: int, timestep: Tensor, sample: Tensor) -> Tensor:
             if earlier:
@@ -139,5 +139,5 @@ class Translation:
             return sample
 
         generators = [frame_generator(self.seed, window.first + k, 1) for k in range(len(window.starts))]
-        predict = guided(latent_call(self.sampler.network), self.text.positive, self.text.negative, self.sampler.settings.guidance)
+        predict = guided(self.sampler.predict, self.text.positive, self.text.negative, self.sampler.settings.guidance)
         denoise(predict, as_video(torch.cat(window.starts), 1), scheduler, timesteps, generators, blend)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from show1.cascade.stage import Sampler, Text
-from show1.diffusion.denoise import Network, OnStep, as_frames, as_video, denoise, fresh_scheduler, guided, restart
+from show1.cascade.stage import STATE, Sampler, Text
+from show1.diffusion.denoise import OnStep, as_frames, as_video, denoise, fresh_scheduler, guided, restart
 from show1.video import from_uint8, to_uint8
 
 
@@ -30,19 +30,14 @@ def resize_pictures(frames: Tensor, size: tuple[int, int]) -> Tensor:
 
 def latent_moments(vae: Any, frames: Tensor) -> DiagonalGaussianDistribution:
     """Encode pictures [N, 3, H, W] in [-1, 1] one by one (constant memory) to the latents' distribution."""
-    moments = [vae.encode(frame).latent_dist.parameters for frame in frames.split(1)]
+    moments = [vae.encode(frame.to(vae.dtype)).latent_dist.parameters.to(STATE) for frame in frames.split(1)]
     return DiagonalGaussianDistribution(torch.cat(moments))
 
 
 def decode(vae: Any, latents: Tensor) -> Iterator[Tensor]:
     """Decode scaled latents [B, 4, F, h, w] one by one, to pictures [1, 3, H, W], nominally in [-1, 1]."""
     for latent in as_frames(latents / vae.config.scaling_factor).split(1):
-        yield vae.decode(latent).sample
-
-
-def latent_call(network: nn.Module) -> Network:
-    """The latent network as the denoising loop calls it."""
-    return lambda noisy, timestep, text: network(noisy, timestep, text).sample
+        yield vae.decode(latent.to(vae.dtype)).sample.to(STATE)
 
 
 def sample_latent_upscale(
@@ -64,7 +59,7 @@ def sample_latent_upscale(
     """
     settings = sampler.settings
     generators = restart(seeds)
-    resized = resize(video, size).to(sampler.device, sampler.dtype)
+    resized = sampler.state(resize(video, size))
     scheduler = fresh_scheduler(sampler.scheduler, settings.steps, sampler.device)
     timesteps = scheduler.timesteps[(settings.steps - settings.steps_run()) * scheduler.order :]
 
@@ -75,6 +70,6 @@ def sample_latent_upscale(
         starts.append(scheduler.add_noise(latents, noise, timesteps[:1].expand(len(latents))))
     start = as_video(torch.cat(starts), len(seeds))
 
-    predict = guided(latent_call(sampler.network), text.positive, text.negative, settings.guidance)
+    predict = guided(sampler.predict, text.positive, text.negative, settings.guidance)
     latents = denoise(predict, start, scheduler, timesteps, generators, on_step)
     return as_video(torch.cat(list(decode(vae, latents))), len(seeds))

@@ -41,7 +41,6 @@ from show1.cascade.stage import Sampler, Text
 from show1.diffusion.denoise import OnStep
 from show1.diffusion.windows import plan_windows
 from show1.errors import PromptError
-from show1.models.attention import suited_attention
 from show1.text import check_embeddings, encode_clip, encode_t5
 
 
@@ -297,7 +296,7 @@ class Show1Pipeline(DiffusionPipeline):
         seeds = choose_seeds(seed, generator, len(prompts) * num_videos_per_prompt)
         call = Call(chosen, seeds, self._step_callbacks(callback_on_step_end), image)
         counts = (len(prompts), num_videos_per_prompt)
-        with evaluating(self.components.values()), suited_attention(self._execution_device, self.keyframes_unet.dtype):
+        with evaluating(self.components.values()):
             config = self.keyframes_unet.config
             encode = partial(self.encode_prompt, prompts, negatives, clean_caption=clean_caption, max_text_tokens=chosen.max_text_tokens)
             own = (prompt_embeds, negative_prompt_embeds)

@@ -23,7 +23,7 @@ def first_frame_call(sampler: Sampler, condition: Tensor, levels: Tensor) -> Net
     def call(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
         batch = noisy.shape[0]
         picture = torch.cat([noisy, repeat_to(condition, batch)], dim=1).squeeze(2)
-        return sampler.network(picture, timestep, text, class_labels=repeat_to(levels, batch)).sample.unsqueeze(2)
+        return sampler.predict(picture, timestep, text, class_labels=repeat_to(levels, batch)).unsqueeze(2)
 
     return call
 
@@ -32,7 +32,7 @@ def sample_first_frame(
     sampler: Sampler, noising: Any, text: Text, frame: Tensor, scale: int, seeds: list[int], on_step: OnStep | None = None
 ) -> Tensor:
     """Upscale an image [B, 3, 1, H, W] -> [B, 3, 1, H * scale, W * scale], not clamped (DeepFloyd IF, stage II)."""
-    frame = frame.to(sampler.device, sampler.dtype)
+    frame = sampler.state(frame)
     generators = restart(seeds)
     shape = (3, 1, frame.shape[-2] * scale, frame.shape[-1] * scale)
     noise = sampler.noise(shape, generators)
@@ -52,7 +52,7 @@ def pixel_call(sampler: Sampler, condition: Tensor, levels: Tensor) -> Network:
     def call(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
         batch = noisy.shape[0]
         video = torch.cat([noisy, repeat_to(condition, batch)], dim=1)
-        return sampler.network(video, timestep, text, class_labels=repeat_to(levels, batch)).sample
+        return sampler.predict(video, timestep, text, class_labels=repeat_to(levels, batch))
 
     return call
 
@@ -78,9 +78,9 @@ def sample_pixel_upscale(
     Returns:
         [B, 3, F, H * scale, W * scale], not clamped.
     """
-    low = low.to(sampler.device, sampler.dtype)
+    low = sampler.state(low)
     levels = noise_levels(sampler, len(seeds))
-    done = first.to(sampler.device, sampler.dtype)
+    done = sampler.state(first)
     for part in plan_windows(low.shape[2], window, stride):
         generators = restart(seeds)
         shape = (3, part.stop - part.start, low.shape[-2] * scale, low.shape[-1] * scale)

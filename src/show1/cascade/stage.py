@@ -16,6 +16,9 @@ from show1.cascade.settings import SamplerSettings
 from show1.diffusion.blending import holding
 from show1.diffusion.denoise import Network, OnStep, as_frames, as_video, denoise, draw_noise, fresh_scheduler, guided
 
+STATE = torch.float32
+"""What samples and conditions are kept in between the networks' calls, whatever those compute in."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -57,9 +60,17 @@ class Sampler:
         """What the network computes in."""
         return next(self.network.parameters()).dtype
 
+    def predict(self, video: Tensor, timestep: Tensor, text: Tensor, **conditions: Tensor) -> Tensor:
+        """What the network makes of a noisy video, in float32 whatever it computes in: solvers add up small differences."""
+        return self.network(video.to(self.dtype), timestep, text, **conditions).sample.to(STATE)
+
     def noise(self, shape: tuple[int, ...], generators: list[torch.Generator]) -> Tensor:
-        """Standard normal noise [B, *shape] where and as the network computes."""
-        return draw_noise(shape, generators, self.device, self.dtype)
+        """Standard normal noise [B, *shape] where the network computes."""
+        return draw_noise(shape, generators, self.device, STATE)
+
+    def state(self, video: Tensor) -> Tensor:
+        """A video where the network computes, in what samples are kept in."""
+        return video.to(self.device, STATE)
 
     def run(
         self,

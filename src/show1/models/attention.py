@@ -1,15 +1,28 @@
-"""Which of torch's attention kernels to use."""
+"""Attention over the frames at each pixel: thousands of sequences of a few frames."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from diffusers.models.attention_processor import Attention
+from torch import Tensor
+from torch.nn import functional
 
 
-def suited_attention(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
-    """Plain matrix products in bfloat16 on a CPU, whose fused kernel is slow there for the many short sequences of these networks; else torch's choice."""
-    if device.type == "cpu" and dtype == torch.bfloat16:
-        return sdpa_kernel(SDPBackend.MATH)
-    return nullcontext()
+class FrameAttention:
+    """Self-attention for diffusers' `Attention`, with plain matrix products where torch's fused kernel is slow: bfloat16 on a CPU."""
+
+    def __call__(self, attention: Attention, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+        """[B, F, C] -> [B, F, C]; sequences are never masked, and there is nothing but themselves to attend to."""
+        projections: Any = (attention.to_q, attention.to_k, attention.to_v)
+        query, key, value = (project(hidden_states).unflatten(-1, (attention.heads, -1)).transpose(1, 2) for project in projections)
+        attend = attend_plainly if query.device.type == "cpu" and query.dtype == torch.bfloat16 else functional.scaled_dot_product_attention
+        out: Any = attention.to_out
+        return out[1](out[0](attend(query, key, value).transpose(1, 2).flatten(2)))
+
+
+def attend_plainly(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(QK' / sqrt(d)) V (Vaswani et al. 2017, eq. 1) of [B, heads, L, d]."""
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    return scores.softmax(-1) @ value

@@ -1,6 +1,7 @@
 """Building blocks of the pixel video UNet: DeepFloyd IF's residual and text attention blocks with temporal layers between.
 
-Shapes: B videos, F frames, C channels, H x W pixels. Every block works on frames stacked as [B*F, C, H, W].
+Shapes: B videos, F frames, C channels, H x W pixels. Every block works on frames stacked as [B*F, C, H, W]. Where channels
+come last in memory, the layers over time and over text see the same memory without a copy; no block changes the order.
 Parameter names follow the published checkpoints.
 """
 
@@ -16,6 +17,8 @@ from diffusers.models.transformers.transformer_temporal import TransformerTempor
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
+
+from show1.models.attention import FrameAttention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +75,8 @@ class TemporalConv(TemporalConvLayer):
         """[B*F, C, H, W] -> the same shape."""
         frames, channels, height, width = hidden.shape
         shape = (frames // num_frames, num_frames, channels, height * width)
-        video = residual = hidden.reshape(shape).transpose(1, 2).contiguous()
+        video = hidden.reshape(shape).transpose(1, 2)
+        video = residual = video if hidden.is_contiguous(memory_format=torch.channels_last) else video.contiguous()
         for stage in (self.conv1, self.conv2, self.conv3, self.conv4):
             *before, conv = cast("nn.Sequential", stage)
             for layer in before:
@@ -91,10 +95,20 @@ class TemporalTransformer(TransformerTemporalModel):
         super().__init__(head_dim, channels // head_dim, in_channels=channels, norm_num_groups=groups)
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.set_processor(FrameAttention())  # type: ignore[arg-type]
 
     def forward(self, hidden: Tensor, num_frames: int = 1) -> Tensor:  # type: ignore[override]
         """[B*F, C, H, W] -> the same shape."""
-        return super().forward(hidden, num_frames=num_frames, return_dict=False)[0]
+        frames, channels, height, width = hidden.shape
+        video = hidden.reshape(frames // num_frames, num_frames, channels, height * width).transpose(1, 2)
+        tokens = self.norm(video).permute(0, 3, 2, 1).reshape(-1, num_frames, channels)
+        tokens = self.proj_in(tokens)
+        for block in self.transformer_blocks:
+            tokens = block(tokens)
+        tokens = self.proj_out(tokens).reshape(-1, height * width, num_frames, channels).transpose(1, 2)
+        return hidden + tokens.reshape(frames, height, width, channels).permute(0, 3, 1, 2)
 
 
 def residual_block(config: BlockConfig, channels_in: int, channels_out: int, scale: float, **resample: bool) -> ResnetBlock2D:

@@ -243,7 +243,7 @@ class PixelUNet(ModelMixin, ConfigMixin):
         text = encoder_hidden_states if self.encoder_hid_proj is None else self.encoder_hid_proj(encoder_hidden_states)
         context = Context(time.repeat_interleave(frames, 0), text.repeat_interleave(frames, 0), frames)
 
-        hidden = self.conv_in(sample.transpose(1, 2).flatten(0, 1))
+        hidden = self.conv_in(sample.transpose(1, 2).flatten(0, 1).contiguous(memory_format=fast_layout(sample.device)))
         if self.transformer_in is not None:
             hidden = self.transformer_in(hidden, num_frames=frames, return_dict=False)[0]
         skips = [hidden]
@@ -256,6 +256,13 @@ class PixelUNet(ModelMixin, ConfigMixin):
         hidden = self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
         video = hidden.unflatten(0, (batch, frames)).transpose(1, 2)
         return UNet3DConditionOutput(sample=video) if return_dict else (video,)
+
+
+def fast_layout(device: torch.device) -> torch.memory_format:
+    """Channels last in memory, but where gradients are taken on a CPU: torch's group norms are slow there (a compiler makes its own)."""
+    if device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 PixelUNet.__module__ = "show1"  # what saved pipelines name: it outlives moves of this file

@@ -17,7 +17,6 @@ from show1.cascade.pipeline import evaluating
 from show1.cascade.settings import CascadeSettings
 from show1.cascade.stage import Sampler, Text
 from show1.errors import DataError, SettingsError
-from show1.models.attention import suited_attention
 from show1.text import check_prompt
 from show1.tools.clips import Clip
 from show1.tools.sizes import even, fitted, multiple_of
@@ -82,7 +81,7 @@ def interpolate_clip(
                     on_frame()
 
     told = {"tool": "interpolate", "source": clip.path.name, "prompt": prompt, "seed": seed, "between": chosen.between}
-    with evaluating(pipeline.components.values()), suited_attention(device, dtype):
+    with evaluating(pipeline.components.values()):
         return write_clip(made(), output, clip, clip.fps * (chosen.between + 1), told)
 
 

@@ -17,7 +17,6 @@ from show1.cascade.pipeline import evaluating
 from show1.cascade.settings import CascadeSettings
 from show1.cascade.stage import Sampler, Text
 from show1.errors import SettingsError
-from show1.models.attention import suited_attention
 from show1.text import check_prompt
 from show1.tools.clips import Clip
 from show1.tools.sizes import even, fitted, multiple_of
@@ -86,5 +85,5 @@ def upscale_clip(
 
     device, dtype = pipeline._execution_device, pipeline.latent_unet.dtype
     told = {"tool": "upscale", "source": clip.path.name, "prompt": prompt, "seed": seed, "latent": chosen.to_dict()["latent"]}
-    with evaluating(pipeline.components.values()), suited_attention(device, dtype):
+    with evaluating(pipeline.components.values()):
         return write_clip(high(), output, clip, clip.fps, told)

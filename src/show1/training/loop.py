@@ -20,7 +20,6 @@ from torch import nn
 from tqdm import tqdm
 
 from show1.errors import Show1Error
-from show1.models.attention import suited_attention
 from show1.models.inflate import is_temporal
 from show1.training.checkpoints import checkpoint_steps, write_checkpoint
 from show1.training.clips import open_world
@@ -28,9 +27,6 @@ from show1.training.config import TrainConfig
 from show1.training.registry import TASKS
 from show1.training.sheets import sample_sheet
 from show1.training.task import Task
-
-DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""What a `precision` computes in."""
 
 
 class Trainer:
@@ -102,10 +98,9 @@ class Trainer:
         generator = torch.Generator().manual_seed(seeds[0])
         with torch.random.fork_rng():  # dropout draws from the global generator
             torch.manual_seed(seeds[0])
-            with suited_attention(self.accelerator.device, DTYPES[self.config.precision]):
-                loss = self.task.loss(seeds, generator)
-                value = self._finite(loss, seeds)
-                accelerator.backward(loss)
+            loss = self.task.loss(seeds, generator)
+            value = self._finite(loss, seeds)
+            accelerator.backward(loss)
         accelerator.clip_grad_norm_(self._parameters(), config.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()

@@ -13,8 +13,8 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from show1.cascade.interpolation import blend_condition, interpolation_call, sample_interpolation
-from show1.cascade.keyframes import keyframes_call, sample_keyframes
-from show1.cascade.latent_upscale import latent_call, latent_moments, sample_latent_upscale
+from show1.cascade.keyframes import sample_keyframes
+from show1.cascade.latent_upscale import latent_moments, sample_latent_upscale
 from show1.cascade.pixel_upscale import first_frame_call, pixel_call, sample_first_frame, sample_pixel_upscale, with_first_frame
 from show1.cascade.settings import PUBLISHED, SamplerSettings
 from show1.cascade.stage import Sampler, Text, enlarge
@@ -140,7 +140,7 @@ class Keyframes(KeyframesTask):
 
     def example(self, clips: Clips, generator: torch.Generator) -> tuple[Tensor, Network]:
         clean = clips.draw(frame_times(0, self.config.frames, KEYFRAME_EVERY), LOW_SIZE)
-        return clean, keyframes_call(self.sampler())
+        return clean, self.sampler().predict
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips, SHEET_GUIDANCE)
@@ -248,7 +248,7 @@ class Latent(DenoisingTask):
         window = random_crop(FINAL_SIZE, self.config.crop, LATENT_CELL, generator)
         pictures = clips.draw(frame_times(first, self.config.frames), FINAL_SIZE, window)
         latents = latent_moments(self.vae, as_frames(pictures)).sample(generator) * self.vae.config.scaling_factor
-        return as_video(latents, len(clips.seeds)), latent_call(self.network)
+        return as_video(latents, len(clips.seeds)), self.sampler().predict
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips)
