@@ -19,6 +19,11 @@ from show1.cli import app
 PROMPTS = "a rocket flies\n" + '{"prompt": "two turtles", "id": "turtles", "seed": 5, "settings": {"steps": {"latent": 4}}}\n{oops\n'
 
 
+def heed_interrupts() -> None:
+    """In a child: take Ctrl-C as a terminal sends it, even where the tests run in the background and ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Ray embedded in this process, and its address for others."""
@@ -100,7 +105,9 @@ def test_stopped_by_ctrl_c_the_same_command_goes_on(cluster: str, saved_pipeline
     ]
     command = [sys.executable, "-m", "show1", *map(str, command), "--threads", "1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts
+    )
     while not list((tmp_path / "out").glob("videos/*.json")):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.002)

@@ -23,7 +23,7 @@ def plan(saved_pipeline: Path, tmp_path: Path) -> Plan:
     for name in ("videos", "runs"):
         (tmp_path / name).mkdir()
     (tmp_path / ".sent.json").write_text('{"token": "t"}')
-    return Plan(root=str(tmp_path), model=str(saved_pipeline), stop_after="latent", token="t", device="cpu", retries=1)
+    return Plan(root=str(tmp_path), model=str(saved_pipeline), stop_after="latent", token="t", device="cpu", dtype="float32", retries=1)
 
 
 def row(**changes: Any) -> dict[str, Any]:

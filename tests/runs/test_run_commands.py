@@ -19,6 +19,11 @@ PROMPT = "a rocket flies over the ocean"
 STEPS = "keyframes=20,interpolation=20,first_frame=20,pixel=20,latent=50"  # long enough to be killed in
 
 
+def heed_interrupts() -> None:
+    """In a child: take Ctrl-C as a terminal sends it, even where the tests run in the background and ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def show1(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(a) for a in arguments])
 
@@ -35,7 +40,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 def start(arguments: list[object]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "show1", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts
+    )
 
 
 def stop_when_there(process: subprocess.Popen[str], path: Path, how: signal.Signals) -> str:

@@ -243,7 +243,7 @@ class PixelUNet(ModelMixin, ConfigMixin):
         text = encoder_hidden_states if self.encoder_hid_proj is None else self.encoder_hid_proj(encoder_hidden_states)
         context = Context(time.repeat_interleave(frames, 0), text.repeat_interleave(frames, 0), frames)
 
-        hidden = self.conv_in(sample.transpose(1, 2).flatten(0, 1).contiguous(memory_format=fast_layout(sample.device)))
+        hidden = self.conv_in(sample.transpose(1, 2).flatten(0, 1).contiguous(memory_format=fast_layout(sample)))
         if self.transformer_in is not None:
             hidden = self.transformer_in(hidden, num_frames=frames, return_dict=False)[0]
         skips = [hidden]
@@ -258,9 +258,14 @@ class PixelUNet(ModelMixin, ConfigMixin):
         return UNet3DConditionOutput(sample=video) if return_dict else (video,)
 
 
-def fast_layout(device: torch.device) -> torch.memory_format:
-    """Channels last in memory, but where gradients are taken on a CPU: torch's group norms are slow there (a compiler makes its own)."""
-    if device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+def fast_layout(sample: Tensor) -> torch.memory_format:
+    """Channels last in memory, with two exceptions on a CPU.
+
+    Float32 keeps the published order, and with it the published sums to the last bit. Where gradients are taken, torch's
+    group norms are slow with channels last (a compiler makes its own).
+    """
+    eager_gradients = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    if sample.device.type == "cpu" and (sample.dtype == torch.float32 or eager_gradients):
         return torch.contiguous_format
     return torch.channels_last
 
