@@ -16,7 +16,7 @@ def train(
     stage: Annotated[str, typer.Argument(help="keyframes-image, keyframes, interpolation, first-frame, pixel, vae or latent.")],
     config: Annotated[Path, typer.Option(help="The run's TOML file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The run's folder; a run that is there goes on.")],
-    sprites: Annotated[Path | None, typer.Option(help="The emoji world's sprites, see `show1 data sprites`.")] = None,
+    sprites: Annotated[Path | None, typer.Option(help="The emoji world's sprites, where no `source` is configured.")] = None,
     steps: Annotated[int | None, typer.Option(help="In place of the file's steps.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time as if the run ended there.")] = None,
 ) -> None:
@@ -29,7 +29,10 @@ def train(
     quiet_libraries()
     from show1.training.loop import Trainer
 
-    final = Trainer(settings, output, base=output.resolve().parent, sprites=sprites, max_minutes=max_minutes).run()
+    trainer = Trainer(settings, output, base=output.resolve().parent, sprites=sprites, max_minutes=max_minutes)
+    final = trainer.run()
+    for note in trainer.task.source.notes():
+        out.print(note, markup=False)
     out.print(f"weights in {final}")
 
 

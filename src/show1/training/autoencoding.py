@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from show1.training.clips import CLIP_FRAMES, FINAL_SIZE, LATENT_CELL, Clips, frame_times, random_crop
+from show1.training.clips import LATENT_CELL, Clips, ClipSource, any_time, frame_times, random_crop
 from show1.training.config import TrainConfig
 from show1.training.task import Task
-from show1.worlds.emoji import EmojiWorld
 
 START_LOG_VARIANCE = -6.0
 
@@ -61,8 +60,8 @@ class Vae(Task):
     MEASURED = 64
     """Pictures that the latents' scale is measured on."""
 
-    def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device, folder: Path) -> None:
-        super().__init__(config, world, base, device)
+    def __init__(self, config: TrainConfig, source: ClipSource, base: Path, device: torch.device, folder: Path) -> None:
+        super().__init__(config, source, base, device)
         autoencoder = self.network
         if "network" not in config.start:
             with torch.random.fork_rng():
@@ -78,15 +77,20 @@ class Vae(Task):
         errors = off.abs().mean() + self.SQUARE_WEIGHT * off.square().mean() + self.COLOR_WEIGHT * colors_off
         return errors + self.KL_WEIGHT * posterior.kl().mean()
 
+    def times(self, count: int, generator: torch.Generator) -> Tensor:
+        return any_time(count, generator)
+
+    def sheet_times(self) -> Tensor:
+        return frame_times(0, 1)
+
     def pictures(self, seeds: list[int], generator: torch.Generator) -> Tensor:
         """Single pictures [B, 3, h, w], or parts of them."""
-        clips = Clips.training(self.world, seeds, self.device)
-        times = torch.rand(len(seeds), 1, generator=generator) * frame_times(CLIP_FRAMES - 1, 1)
-        size = self.config.picture_size or FINAL_SIZE
-        return clips.draw(times, size, random_crop(size, self.config.crop, LATENT_CELL, generator)).squeeze(2)
+        clips = self.clips(seeds, generator)
+        size = self.config.picture_size or clips.sizes.final
+        return clips.draw(size, random_crop(size, self.config.crop, LATENT_CELL, generator)).squeeze(2)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
-        drawn = clips.draw(frame_times(0, 1), FINAL_SIZE)
+        drawn = clips.draw(clips.sizes.final)
         autoencoder: Any = self.network.autoencoder
         return drawn, autoencoder(drawn.squeeze(2)).sample.unsqueeze(2)
 

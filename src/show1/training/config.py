@@ -16,14 +16,20 @@ STAGES = ("keyframes-image", "keyframes", "interpolation", "first-frame", "pixel
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """The emoji world a stage is trained on."""
+    """What a stage is trained on: users' own clips, or the emoji world."""
 
+    source: str | None = None
+    """Clips in WebDataset shards (paths, folders, `{000..007}` patterns, addresses), a CSV or JSONL, or a folder; none for the emoji world."""
+    buckets: tuple[tuple[int, int], ...] | None = None
+    """Keyframe sizes (width, height); each clip is drawn at the one nearest to its shape, a batch at one. None: all at 64 x 40."""
+    workers: int = 2
+    """Threads that read and decode clips ahead of training."""
     objects: tuple[str, ...] | None = None
-    """Objects to draw; all where none are named."""
+    """Objects the emoji world draws; all where none are named."""
     max_count: int = 3
-    """Most objects in a clip."""
+    """Most objects in a clip of the emoji world."""
     motions: tuple[str, ...] | None = None
-    """Motions to draw; all where none are named."""
+    """Motions the emoji world draws; all where none are named."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,11 +23,12 @@ from show1.errors import Show1Error
 from show1.models.attention import suited_attention
 from show1.models.inflate import is_temporal
 from show1.training.checkpoints import checkpoint_steps, write_checkpoint
-from show1.training.clips import open_world
+from show1.training.clips import SEED_STRIDE
 from show1.training.config import TrainConfig
 from show1.training.registry import TASKS
 from show1.training.sheets import sample_sheet
-from show1.training.task import Task
+from show1.training.sources import open_clips
+from show1.training.task import Task, batch_generator
 
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What a `precision` computes in."""
@@ -53,7 +54,7 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(folder / "logs"))
         self.accelerator.init_trackers(config.stage)
         device = self.accelerator.device
-        self.task: Task = TASKS[config.stage](config, open_world(config.data, sprites), base, device, folder)
+        self.task: Task = TASKS[config.stage](config, open_clips(config, sprites, device, folder), base, device, folder)
         self._prepare()
         self.step = 0
         self.interrupted = False
@@ -91,15 +92,20 @@ class Trainer:
         down = min(1.0, (config.steps - self.step) / config.decay_steps) if config.decay_steps else 1.0
         return up * down
 
+    def seeds(self, step: int) -> list[int]:
+        """Seeds of the clips that this process reads for a step."""
+        share = self.config.batch_size // self.accelerator.num_processes
+        first = self.config.seed * SEED_STRIDE + step * self.config.batch_size + self.accelerator.process_index * share
+        return list(range(first, first + share))
+
     def train_step(self) -> float:
         """One optimizer step; its clips, noise and dropout depend on the seed and the step alone. Returns the loss."""
         config, accelerator = self.config, self.accelerator
-        share = config.batch_size // accelerator.num_processes
-        first = self.step * config.batch_size + accelerator.process_index * share
-        seeds = [config.seed * 1_000_000_007 + first + i for i in range(share)]
+        seeds = self.seeds(self.step)
         for group, peak in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = peak * self.rate()
-        generator = torch.Generator().manual_seed(seeds[0])
+        self.task.look_ahead(self.seeds(self.step + 1))
+        generator = batch_generator(seeds)
         with torch.random.fork_rng():  # dropout draws from the global generator
             torch.manual_seed(seeds[0])
             with suited_attention(self.accelerator.device, DTYPES[self.config.precision]):
@@ -152,7 +158,7 @@ class Trainer:
                 bar.update()
                 if self.step % config.log_every == 0:
                     bar.set_postfix(loss=f"{total / lines:.4f}")
-                    self.accelerator.log({"loss": total / lines, "rate": self.rate()}, step=self.step)
+                    self.accelerator.log({"loss": total / lines, "rate": self.rate(), **self.task.source.measures()}, step=self.step)
                     total, lines = 0.0, 0
                 if self.step % config.checkpoint_every == 0:
                     self.save()
