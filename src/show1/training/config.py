@@ -31,6 +31,13 @@ class DataConfig:
     motions: tuple[str, ...] | None = None
     """Motions the emoji world draws; all where none are named."""
 
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise SettingsError(f"[data] workers is {self.workers}; use 1 or more")
+        for size in self.buckets or ():
+            if not isinstance(size, list | tuple) or [type(side) for side in size] != [int, int]:
+                raise SettingsError(f"[data] buckets holds {size!r}; it must hold sizes such as [64, 40]")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
