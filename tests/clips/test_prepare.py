@@ -149,7 +149,12 @@ def test_the_command_says_what_it_did(mixed: Path, tmp_path: Path) -> None:
     result = run(mixed, "-o", tmp_path / "out", "--min-size", "72x40")
     assert result.exit_code == 0, result.output
     text = " ".join(result.output.split())
-    assert "8 clips cannot be used" in text and re.search(r"too short . 2", text) and "4 clips, 0.3 minutes, in 1 shards" in text
+    assert (
+        "not used: 8 clips" in text
+        and "skipped.csv" in text
+        and re.search(r"too short . 2", text)
+        and "4 clips, 0.3 minutes, in 1 shard" in text
+    )
 
 
 @pytest.mark.parametrize(

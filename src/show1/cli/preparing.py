@@ -75,12 +75,14 @@ def _tell(summary: dict[str, Any], output: Path) -> None:
 
     skipped = summary["skipped"]
     if skipped:
-        table = Table(
-            "skipped", "clips", "what that means", title=f"{sum(skipped.values())} clips cannot be used; see {output / 'skipped.csv'}"
-        )
+        table = Table("skipped", "clips", "what that means", title=f"not used: {_count(sum(skipped.values()), 'clip')}")
         for reason, count in sorted(skipped.items(), key=lambda item: -item[1]):
             table.add_row(reason, str(count), REASONS.get(reason, ""))
         out.print(table)
-    out.print(
-        f"{summary['clips']} clips, {summary['seconds'] / 60:.1f} minutes, in {len(summary['shards'])} shards in {output}", markup=False
-    )
+        out.print(f"which: {output / 'skipped.csv'}", markup=False, soft_wrap=True)
+    amount = f"{_count(summary['clips'], 'clip')}, {summary['seconds'] / 60:.1f} minutes, in {_count(len(summary['shards']), 'shard')}"
+    out.print(f"{amount} in {output}", markup=False, soft_wrap=True)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
