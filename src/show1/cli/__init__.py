@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from show1.cli import benching, evaluating, generating, training
+from show1.cli import benching, evaluating, generating, preparing, training
 
 app = typer.Typer(
     name="show1",
@@ -18,7 +18,8 @@ app = typer.Typer(
 for command in (generating.generate, generating.models, training.train, training.assemble, training.push, benching.bench):
     app.command()(command)
 data = typer.Typer(help="What training reads.", no_args_is_help=True)
-data.command()(training.sprites)
+for command in (preparing.prepare, training.sprites):
+    data.command()(command)
 app.add_typer(data, name="data")
 evaluate = typer.Typer(help="What a model shows of what was asked.", no_args_is_help=True)
 for command in (evaluating.alignment, evaluating.recogniser):
