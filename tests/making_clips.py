@@ -72,6 +72,18 @@ def write_broken(path: Path, *, keep: float = 0.5) -> Path:
     return path
 
 
+def write_vae(folder: Path) -> Path:
+    """A tiny VAE whose latents are of 8 x 8 pixels, so that whole pictures are encoded in no time."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        blocks = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
+        AutoencoderKL(block_out_channels=[4] * 4, norm_num_groups=2, layers_per_block=1, **blocks).save_pretrained(folder)
+    return folder
+
+
 def captioned(folder: Path, count: int, **options: Any) -> Path:
     """A folder of clips with captions beside them; clip i is of grey 8 * i + 20."""
     for i in range(count):

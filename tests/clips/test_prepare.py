@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import tiny
-from making_clips import captioned, write_broken, write_clip, write_sound
+from making_clips import captioned, write_broken, write_clip, write_sound, write_vae
 from show1.cli import app
 from show1.data import prepare as preparing
 from show1.data.prepare import Preparation, PrepareSettings
@@ -183,7 +183,7 @@ def test_embeddings_and_latents_are_computed_ahead(saved_pipeline: Path, tmp_pat
     captioned(tmp_path / "clips", 2)
     encoders = [part for name in ("text_encoder", "latent_text_encoder") for part in ("--text-encoder", saved_pipeline / name)]
     result = run(
-        tmp_path / "clips", "-o", tmp_path / "out", "--min-size", "72x40", "--tokens", 12, *encoders, "--vae", saved_pipeline / "vae"
+        tmp_path / "clips", "-o", tmp_path / "out", "--min-size", "72x40", "--tokens", 12, *encoders, "--vae", write_vae(tmp_path / "vae")
     )
     assert result.exit_code == 0, result.output
     listing = open_source(str(tmp_path / "out"))

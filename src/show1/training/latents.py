@@ -12,11 +12,11 @@ from torch import Tensor
 from show1.cascade.latent_upscale import latent_moments
 from show1.diffusion.denoise import as_frames
 from show1.errors import SettingsError
-from show1.training.clips import FPS, LATENT_CELL, USUAL_SIZES, Clips, ClipSource
+from show1.training.clips import FPS, USUAL_SIZES, Clips, ClipSource
 from show1.training.prepared import check_maker
 
 LATENTS = "latents"
-"""Name of what is computed ahead: moments [frames of a clip, 2 C, height / 8, width / 8]."""
+"""Name of what is computed ahead: moments [frames of a clip, 2 C, h, w] of whole pictures."""
 
 
 class Latents(Protocol):
@@ -53,7 +53,8 @@ class StoredLatents:
 
     def of(self, clips: Clips, window: tuple[int, int, int, int]) -> DiagonalGaussianDistribution:
         moments = clips.array(LATENTS)
-        top, left, height, width = (side // LATENT_CELL for side in window)
+        cell = clips.sizes.final[0] // moments.shape[-1]
+        top, left, height, width = (side // cell for side in window)
         frames = (clips.times.expand(len(moments), -1) * FPS).round().long()
         chosen = torch.stack([clip[rows] for clip, rows in zip(moments, frames.to(moments.device), strict=True)])
         return DiagonalGaussianDistribution(chosen[..., top : top + height, left : left + width].flatten(0, 1))
