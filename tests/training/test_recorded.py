@@ -90,6 +90,13 @@ def test_a_run_that_was_stopped_goes_on_exactly_and_reads_only_what_it_needs(
     assert sorted(seen) == positions(2, 6), "steps 2 and 3 and one batch ahead, each clip once: what is read ahead is what training uses"
 
 
+def test_accumulated_parts_read_what_one_batch_reads(train: Callable[..., Path], tmp_path: Path) -> None:
+    for name, parts in (("whole", 1), ("parts", 2)):
+        train("interpolation", tmp_path / name, steps=2, accumulate=parts, temporal_dropout=0.0)
+    have, want = ([float(line.split(",")[1]) for line in losses(tmp_path / name).splitlines()[1:]] for name in ("parts", "whole"))
+    assert have == pytest.approx(want, rel=1e-4)
+
+
 def test_clips_are_the_same_with_any_number_of_workers_and_read_ahead_or_not(source: Callable[..., RecordedSource]) -> None:
     one, many = source(workers=1), source(workers=4)
     for step in range(4):
