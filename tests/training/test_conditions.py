@@ -10,9 +10,10 @@ from torch import Tensor
 
 from show1.cascade.interpolation import blend_condition
 from show1.training.chance import Chance
-from show1.training.clips import Clips, open_world
+from show1.training.clips import EmojiClips, EmojiSource, Wanted, frame_times
 from show1.training.config import TrainConfig
 from show1.training.registry import TASKS
+from show1.training.sources import open_clips
 from show1.worlds.scenes import is_held_out
 
 Config = Callable[..., TrainConfig]
@@ -25,13 +26,13 @@ def inputs(runs: Path, sprites: Path, config: Config, tmp_path: Path) -> Callabl
 
     def make(stage: str, **changes: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
         settings = config(stage, **changes)
-        task: Any = TASKS[stage](settings, open_world(settings.data, sprites), runs, CPU, tmp_path)
+        task: Any = TASKS[stage](settings, open_clips(settings, sprites, CPU, tmp_path), runs, CPU, tmp_path)
         seen: list[tuple[Tensor, dict[str, Any]]] = []
         task.network.register_forward_pre_hook(lambda _, args, kwargs: seen.append((args[0], kwargs)), with_kwargs=True)
-        clips = Clips.training(task.world, [1, 2], CPU)
+        clips = task.clips(chance := Chance([1, 2]))
         with torch.no_grad():
-            clean, call = task.example(clips, Chance([1, 2]))
-            call(torch.zeros_like(clean), torch.tensor([5, 5]), task.embed(clips.captions, Chance([1, 2]), 0.1))
+            clean, call = task.example(clips, chance)
+            call(torch.zeros_like(clean), torch.tensor([5, 5]), task.embed(clips, chance, 0.1))
         return clean, *seen[0]
 
     return make
@@ -76,22 +77,23 @@ def test_latents_are_scaled_as_sampling_scales_them(inputs: Callable[..., Any]) 
 
 def test_captions_are_dropped_as_often_as_asked(runs: Path, sprites: Path, config: Config, tmp_path: Path) -> None:
     settings = config("interpolation", caption_dropout=1.0)
-    task: Any = TASKS["interpolation"](settings, open_world(settings.data, sprites), runs, CPU, tmp_path)
+    task: Any = TASKS["interpolation"](settings, open_clips(settings, sprites, CPU, tmp_path), runs, CPU, tmp_path)
     with torch.no_grad():
-        made = task.embed(["a turtle", "a car"], Chance([1, 2]), settings.caption_dropout)
+        made = task.embed(task.sheet_clips(2), Chance([0, 1]), settings.caption_dropout)
         assert torch.equal(made, task.text.embed(["", ""]))
 
 
 def test_nothing_is_trained_on_held_out_combinations(sprites: Path, config: Config) -> None:
-    clips = Clips.training(open_world(config("vae").data, sprites), list(range(500)), CPU)
+    source = EmojiSource.open(config("vae").data, sprites, CPU)
+    clips: EmojiClips = source.clips(list(range(500)), frame_times(0, 1), Wanted())
     assert not any(is_held_out(scene) for scene in clips.scenes)
 
 
 @pytest.mark.parametrize("stage", ["keyframes-image", "keyframes"])
 def test_objects_weigh_more_when_asked(runs: Path, sprites: Path, config: Config, tmp_path: Path, stage: str) -> None:
     settings = config(stage, object_weight=5.0)
-    task: Any = TASKS[stage](settings, open_world(settings.data, sprites), runs, CPU, tmp_path)
-    clips = Clips.training(task.world, [1, 2], CPU)
-    clean, _ = task.example(clips, Chance([1, 2]))
+    task: Any = TASKS[stage](settings, open_clips(settings, sprites, CPU, tmp_path), runs, CPU, tmp_path)
+    clips = task.clips(chance := Chance([1, 2]))
+    clean, _ = task.example(clips, chance)
     weights = task.pixel_weights(clips, clean)
     assert weights.shape == (2, 1, *clean.shape[2:]) and set(weights.unique().tolist()) == {1.0, 5.0}

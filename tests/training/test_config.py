@@ -26,6 +26,10 @@ def test_a_file_gives_its_values_and_the_defaults(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         (GOOD + "stepps = 3", "unknown key 'stepps'.*steps"),
+        (GOOD + "[data]\nworkers = 0", r"\[data\] workers is 0"),
+        (GOOD + "[data]\nbuckets = [64, 40]", r"buckets holds 64.*\[64, 40\]"),
+        (GOOD + "[data]\nbuckets = [[64.0, 40]]", r"buckets holds \[64.0, 40\]"),
+        (GOOD + "[data]\nsource = 3", "source is 3; it must be text"),
         (GOOD + "[data]\nobject = 1", r"\[data\].*unknown key 'object'"),
         (GOOD.replace("vae", "sr9"), "unknown stage 'sr9'.*keyframes-image"),
         (GOOD.replace("3", "0"), "steps is 0"),

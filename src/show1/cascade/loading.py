@@ -41,7 +41,7 @@ def load_model(model: str | None, device: str | None = None, dtype: str | None =
     from show1 import Show1Pipeline
     from show1.cascade.folder import best_device, best_dtype
 
-    where = _device(device) if device else best_device()
+    where = chosen_device(device) if device else best_device()
     names = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
     if dtype is not None and dtype not in names:
         raise SettingsError(f"unknown dtype '{dtype}'; known: {', '.join(names)}")
@@ -51,7 +51,12 @@ def load_model(model: str | None, device: str | None = None, dtype: str | None =
     return Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, dtype=kind).to(where)
 
 
-def _device(name: str) -> Any:
+def chosen_device(name: str) -> Any:
+    """The device of a name.
+
+    Raises:
+        SettingsError: it is not here.
+    """
     import torch
 
     try:

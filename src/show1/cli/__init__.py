@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from show1.cli import batching, benching, evaluating, generating, resuming, serving, tools, training
+from show1.cli import batching, benching, evaluating, generating, preparing, resuming, serving, tools, training
 
 app = typer.Typer(
     name="show1",
@@ -31,7 +31,8 @@ for command in (
 ):
     app.command()(command)
 data = typer.Typer(help="What training reads.", no_args_is_help=True)
-data.command()(training.sprites)
+for command in (preparing.prepare, training.sprites):
+    data.command()(command)
 app.add_typer(data, name="data")
 evaluate = typer.Typer(help="What a model shows of what was asked.", no_args_is_help=True)
 for command in (evaluating.alignment, evaluating.recogniser):

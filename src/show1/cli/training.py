@@ -19,7 +19,7 @@ def train(
     stage: Annotated[str, typer.Argument(help="keyframes-image, keyframes, interpolation, first-frame, pixel, vae or latent.")],
     config: Annotated[Path, typer.Option(help="The run's TOML file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The run's folder; a run that is there goes on.")],
-    sprites: Annotated[Path | None, typer.Option(help="The emoji world's sprites, see `show1 data sprites`.")] = None,
+    sprites: Annotated[Path | None, typer.Option(help="The emoji world's sprites, where no `source` is configured.")] = None,
     steps: Annotated[int | None, typer.Option(help="In place of the file's steps.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time as if the run ended there.")] = None,
 ) -> None:
@@ -34,6 +34,9 @@ def train(
 
     trainer = Trainer(settings, output, base=output.resolve().parent, sprites=sprites, max_minutes=max_minutes)
     final = trainer.run()
+    if trainer.accelerator.is_main_process:
+        for note in trainer.task.source.notes():
+            out.print(note, markup=False)
     if final is None:
         err.print(f"stopped and saved at step {trainer.step}; the same command goes on from there")
         raise typer.Exit(TERMINATED)

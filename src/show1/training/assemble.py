@@ -56,8 +56,10 @@ def read_settings_file(path: Path) -> CascadeSettings:
 
 
 def vocabulary(runs: Path, tokenizer: Any) -> dict[str, list[str]]:
-    """What the keyframe network was trained to draw, and the words of its captions, each a piece of its tokenizer."""
+    """What the keyframe network was trained to draw, and the words of its captions, each a piece of its tokenizer; nothing for users' clips."""
     data = read_json(runs / "keyframes" / "final" / "training.json")["config"]["data"]
+    if data.get("source"):
+        return {}  # open: captions of recorded clips say anything
     return {
         "objects": list(data["objects"] or OBJECT_TABLE),
         "places": [*PLACE_TABLE, "night"],

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from show1.training.chance import Chance
-from show1.training.clips import CLIP_FRAMES, FINAL_SIZE, LATENT_CELL, Clips, frame_times, random_crop
+from show1.training.clips import LATENT_CELL, Clips, ClipSource, any_time, frame_times, random_crop
 from show1.training.config import TrainConfig
 from show1.training.task import Task
-from show1.worlds.emoji import EmojiWorld
 
 START_LOG_VARIANCE = -6.0
 
@@ -62,8 +61,8 @@ class Vae(Task):
     MEASURED = 64
     """Pictures that the latents' scale is measured on."""
 
-    def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device, folder: Path) -> None:
-        super().__init__(config, world, base, device)
+    def __init__(self, config: TrainConfig, source: ClipSource, base: Path, device: torch.device, folder: Path) -> None:
+        super().__init__(config, source, base, device)
         autoencoder = self.network
         if "network" not in config.start:
             with torch.random.fork_rng():
@@ -79,15 +78,20 @@ class Vae(Task):
         errors = off.abs().mean() + self.SQUARE_WEIGHT * off.square().mean() + self.COLOR_WEIGHT * colors_off
         return errors + self.KL_WEIGHT * posterior.kl().mean()
 
+    def times(self, chance: Chance) -> Tensor:
+        return any_time(chance)
+
+    def sheet_times(self) -> Tensor:
+        return frame_times(0, 1)
+
     def pictures(self, chance: Chance) -> Tensor:
         """Single pictures [B, 3, h, w], or parts of them."""
-        clips = Clips.training(self.world, chance.seeds, self.device)
-        times = chance.uniform(1) * frame_times(CLIP_FRAMES - 1, 1)
-        size = self.config.picture_size or FINAL_SIZE
-        return clips.draw(times, size, random_crop(size, self.config.crop, LATENT_CELL, chance.shared)).squeeze(2)
+        clips = self.clips(chance)
+        size = self.config.picture_size or clips.sizes.final
+        return clips.draw(size, random_crop(size, self.config.crop, LATENT_CELL, chance.shared)).squeeze(2)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
-        drawn = clips.draw(frame_times(0, 1), FINAL_SIZE)
+        drawn = clips.draw(clips.sizes.final)
         autoencoder: Any = self.network.autoencoder
         return drawn, autoencoder(drawn.squeeze(2)).sample.unsqueeze(2)
 

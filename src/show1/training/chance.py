@@ -16,6 +16,7 @@ class Chance:
 
     Attributes:
         seeds: one a clip of this part.
+        batch_seed: the seed of the batch's first clip.
         shared: a generator that every part of the batch draws alike from: crops, windows, and all that is drawn for the batch as a whole.
         each: one generator a clip, whatever part the clip is in.
     """
@@ -23,7 +24,8 @@ class Chance:
     def __init__(self, seeds: Sequence[int], *, first: int = 0, batch: int | None = None, batch_seed: int | None = None) -> None:
         """`first`: where this part begins in a batch of `batch` clips; `batch_seed`: the seed of the batch's first clip."""
         self.seeds = list(seeds)
-        self.shared = torch.Generator().manual_seed(SHARED_STREAM + (self.seeds[0] if batch_seed is None else batch_seed))
+        self.batch_seed = self.seeds[0] if batch_seed is None else batch_seed
+        self.shared = torch.Generator().manual_seed(SHARED_STREAM + self.batch_seed)
         self.each = [torch.Generator().manual_seed(seed) for seed in self.seeds]
         self.first = first
         self.batch = len(self.seeds) if batch is None else batch

@@ -130,15 +130,18 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     return Checkpoint(steps[-1], tensors, record)
 
 
+def _course(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide what is learned, as JSON has them; those that a run does not name are as usual."""
+    data = {**usual["data"], **values.get("data", {}), "workers": usual["data"]["workers"]}
+    course = json.loads(json.dumps({**usual, **values, "data": data}))
+    return {key: value for key, value in course.items() if key not in FREE}
+
+
 def check_same_course(before: Mapping[str, Any], now: TrainConfig, folder: Path) -> None:
     """Raise SettingsError where a run would go on with settings under which it would have come another way."""
-    wanted = json.loads(json.dumps(now.to_dict()))
-    usual = json.loads(json.dumps(TrainConfig(stage=now.stage, steps=1, batch_size=1).to_dict()))
-    changed = [
-        f"{key} was {before.get(key, usual[key])!r} and is now {value!r}"
-        for key, value in wanted.items()
-        if key not in FREE and before.get(key, usual[key]) != value
-    ]
+    usual = TrainConfig(stage=now.stage, steps=1, batch_size=1).to_dict()
+    have, wanted = (_course(values, usual) for values in (before, now.to_dict()))
+    changed = [f"{key} was {have[key]!r} and is now {value!r}" for key, value in wanted.items() if have[key] != value]
     if changed:
         raise SettingsError(
             f"the run in '{folder}' was begun with other settings: {'; '.join(changed)}. Go on with the settings it began with, "

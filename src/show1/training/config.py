@@ -24,14 +24,27 @@ AT_LEAST_ONE = (
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """The emoji world a stage is trained on."""
+    """What a stage is trained on: users' own clips, or the emoji world."""
 
+    source: str | None = None
+    """Clips in WebDataset shards (paths, folders, `{000..007}` patterns, addresses), a CSV or JSONL, or a folder; none for the emoji world."""
+    buckets: tuple[tuple[int, int], ...] | None = None
+    """Keyframe sizes (width, height); each clip is drawn at the one nearest to its shape, a batch at one. None: all at 64 x 40."""
+    workers: int = 2
+    """Threads that read and decode clips ahead of training."""
     objects: tuple[str, ...] | None = None
-    """Objects to draw; all where none are named."""
+    """Objects the emoji world draws; all where none are named."""
     max_count: int = 3
-    """Most objects in a clip."""
+    """Most objects in a clip of the emoji world."""
     motions: tuple[str, ...] | None = None
-    """Motions to draw; all where none are named."""
+    """Motions the emoji world draws; all where none are named."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise SettingsError(f"[data] workers is {self.workers}; use 1 or more")
+        for size in self.buckets or ():
+            if not isinstance(size, list | tuple) or [type(side) for side in size] != [int, int]:
+                raise SettingsError(f"[data] buckets holds {size!r}; it must hold sizes such as [64, 40]")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,8 +68,11 @@ class Journal:
         with _no_file() if not main else line_file(path, ["step", "loss"], self.step) as self.losses, bar as self.bar:
             yield self
 
-    def note(self, step: int, loss: float, rate: float) -> None:
-        """One step's loss; every `log_every` steps their mean, and the clips a second, go to the bar and the trackers."""
+    def note(self, step: int, loss: float, rate: float, measures: Mapping[str, float]) -> None:
+        """One step's loss; every `log_every` steps their mean, and the clips a second, go to the bar and the trackers.
+
+        `measures`: other numbers for the trackers.
+        """
         self.total, self.lines = self.total + loss, self.lines + 1
         self.losses.writerow([step, f"{loss:.9g}"])  # nine digits tell one float32 from any other
         self.bar.update()
@@ -77,7 +80,7 @@ class Journal:
             now = time.perf_counter()
             speed = self.lines * self.config.batch_size / max(now - self.since, 1e-9)
             self.bar.set_postfix(loss=f"{self.total / self.lines:.4f}", clips_s=f"{speed:.1f}")
-            self.accelerator.log({"loss": self.total / self.lines, "rate": rate, "clips_per_second": speed}, step=step)
+            self.accelerator.log({"loss": self.total / self.lines, "rate": rate, "clips_per_second": speed, **measures}, step=step)
             self.total, self.lines, self.since = 0.0, 0, now
 
     @contextmanager

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from show1.errors import DataError, Show1Error
 from show1.training.chance import Chance
 from show1.training.checkpoints import Checkpoint, check_same_course, last_good, read_checkpoint, write_checkpoint
-from show1.training.clips import open_world
+from show1.training.clips import SEED_STRIDE
 from show1.training.config import TrainConfig
 from show1.training.export import gather_modules, write_final
 from show1.training.groups import trained_groups
@@ -26,6 +26,7 @@ from show1.training.memory import checkpoint_gradients
 from show1.training.optimizers import make_optimizer
 from show1.training.processes import batch_part, make_accelerator, plain_modules, prepare_sharding, seeded, versions
 from show1.training.registry import TASKS
+from show1.training.sources import open_clips
 from show1.training.state import RunState, is_sharded
 from show1.training.task import Task
 from show1.training.validation import Validation
@@ -50,7 +51,8 @@ class Trainer:
         self.part = batch_part(config, self.accelerator)
         self.checkpoints = folder / "checkpoints"
         with self.accelerator.main_process_first():  # a new tokenizer is written once, then read by all
-            self.task: Task = TASKS[config.stage](config, open_world(config.data, sprites), base, self.accelerator.device, folder)
+            source = open_clips(config, sprites, self.accelerator.device, folder)
+            self.task: Task = TASKS[config.stage](config, source, base, self.accelerator.device, folder)
         self.validation = Validation(config, self.accelerator, self.part) if config.validate_every else None
         self._prepare()
         self.looks = Looks(self.task, self.state, self.accelerator, self.validation, folder)
@@ -89,10 +91,14 @@ class Trainer:
         return up * down
 
     def chance(self, part: int) -> Chance:
-        """What is random in one part of this process's share of the step's batch: it follows from the seed and the step alone."""
+        """What is random in one part of this process's share of the step's batch: it follows from the seed and the step alone.
+
+        Parts from `accumulate` on are those of the steps after this one.
+        """
         config = self.config
+        steps, part = divmod(part, config.accumulate)
         first = (self.accelerator.process_index * config.accumulate + part) * self.part
-        seed = config.seed * 1_000_000_007 + self.step * config.batch_size
+        seed = config.seed * SEED_STRIDE + (self.step + steps) * config.batch_size
         seeds = range(seed + first, seed + first + self.part)
         return Chance(seeds, first=first, batch=config.batch_size, batch_seed=seed)
 
@@ -103,6 +109,7 @@ class Trainer:
         total = torch.zeros((), device=self.accelerator.device)
         for part in range(self.config.accumulate):
             chance = self.chance(part)
+            self.task.look_ahead(self.chance(part + 1))
             accumulated = self.accelerator.accumulate(*self.task.modules.values())
             with accumulated, seeded(chance.seeds[0], self.accelerator.device):
                 loss = self.task.loss(chance)
@@ -195,7 +202,7 @@ class Trainer:
                 if self.max_minutes is not None and time.monotonic() - started > self.max_minutes * 60:
                     self.asked = OUT_OF_TIME
                 loss = self.train_step()
-                journal.note(self.step, loss, self.rate())
+                journal.note(self.step, loss, self.rate(), self.task.source.measures())
                 with journal.paused():
                     self._look(journal)
             if self.saved != self.step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +13,14 @@ from show1.errors import SettingsError
 from show1.models.loading import load_network
 from show1.models.recogniser import READ_FRAMES, READ_SIZE, Recogniser, as_read
 from show1.training.chance import Chance
-from show1.training.clips import Clips, frame_times
+from show1.training.clips import USUAL_SIZES, Clips, ClipSource, EmojiClips, emoji_world, frame_times
 from show1.training.components import start_folder
 from show1.training.config import TrainConfig
 from show1.training.task import Task
-from show1.training.tasks import KEYFRAME_EVERY, LOW_SIZE
+from show1.training.tasks import KEYFRAME_EVERY
 from show1.worlds.attributes import attributes, world_labels
-from show1.worlds.emoji import EmojiWorld
 
-DRAWN_SIZES = (LOW_SIZE, READ_SIZE[::-1])
+DRAWN_SIZES = (USUAL_SIZES.low, READ_SIZE[::-1])
 """(width, height) that clips are drawn at, one or the other, so that every stage's output can be read."""
 MOST_NOISE = 0.1
 MOST_TINT = 0.1
@@ -31,9 +31,10 @@ class Recognising(Task):
 
     component = "recogniser"
 
-    def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device, folder: Path) -> None:
+    def __init__(self, config: TrainConfig, source: ClipSource, base: Path, device: torch.device, folder: Path) -> None:
+        world = emoji_world(source, "the recogniser")
         self.labels = world_labels(world.objects, world.places, world.motions, world.max_count)
-        super().__init__(config, world, base, device)
+        super().__init__(config, source, base, device)
 
     def make_network(self) -> nn.Module:
         folder = start_folder(self.config, "network", self.base)
@@ -50,7 +51,7 @@ class Recognising(Task):
         return network
 
     def loss(self, chance: Chance) -> Tensor:
-        clips = Clips.training(self.world, chance.seeds, self.device)
+        clips = cast(EmojiClips, self.clips(chance))
         logits = self.network(self.degraded(clips, chance))
         shown = [attributes(scene) for scene in clips.scenes]
         losses = []
@@ -59,10 +60,12 @@ class Recognising(Task):
             losses.append(functional.cross_entropy(logits[name].float(), wanted))
         return torch.stack(losses).sum()
 
+    def times(self, chance: Chance) -> Tensor:
+        return frame_times(0, READ_FRAMES, KEYFRAME_EVERY)
+
     def degraded(self, clips: Clips, chance: Chance) -> Tensor:
         """The clips' keyframes, drawn at a size chosen for the batch, tinted and noised to different degrees."""
-        size = DRAWN_SIZES[chance.shared_integer(len(DRAWN_SIZES))]
-        video = as_read(clips.draw(frame_times(0, READ_FRAMES, KEYFRAME_EVERY), size))
+        video = as_read(clips.draw(DRAWN_SIZES[chance.shared_integer(len(DRAWN_SIZES))]))
         tint = MOST_TINT * (2 * chance.uniform(3, 1, 1, 1) - 1)
         level = MOST_NOISE * chance.uniform(1, 1, 1, 1).square()
         return video + tint.to(video) + level.to(video) * chance.normal_like(video)

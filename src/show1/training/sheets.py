@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from show1.training.clips import Clips
 from show1.training.task import Task
 from show1.video import contact_sheet, to_pil, whole_file, write_video
 
@@ -17,8 +16,7 @@ SHEET_CLIPS = 4
 
 def make_samples(task: Task) -> tuple[Tensor, Tensor]:
     """Clips as drawn and as made, both [B, 3, F, H, W]; the same clips and noise at every step of a run."""
-    clips = Clips.training(task.world, list(range(SHEET_CLIPS)), task.device)
-    return task.sample(clips)
+    return task.sample(task.sheet_clips(SHEET_CLIPS))
 
 
 def sample_sheet(drawn: Tensor, made: Tensor) -> Image.Image:

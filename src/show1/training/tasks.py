@@ -15,23 +15,34 @@ from torch import Tensor, nn
 
 from show1.cascade.interpolation import blend_condition, interpolation_call, sample_interpolation
 from show1.cascade.keyframes import sample_keyframes
-from show1.cascade.latent_upscale import latent_moments, sample_latent_upscale
+from show1.cascade.latent_upscale import sample_latent_upscale
 from show1.cascade.pixel_upscale import first_frame_call, pixel_call, sample_first_frame, sample_pixel_upscale, with_first_frame
 from show1.cascade.settings import PUBLISHED, SamplerSettings
 from show1.cascade.stage import Sampler, Text, enlarge
-from show1.diffusion.denoise import Network, as_frames, as_video, restart
+from show1.diffusion.denoise import Network, as_video, restart
 from show1.diffusion.objective import Objective
 from show1.errors import SettingsError
 from show1.models.loading import load_network
 from show1.training.chance import Chance
-from show1.training.clips import CLIP_FRAMES, FINAL_SIZE, FPS, LATENT_CELL, Clips, cut, frame_times, random_crop
+from show1.training.clips import (
+    CLIP_FRAMES,
+    FPS,
+    LATENT_CELL,
+    Clips,
+    ClipSource,
+    Wanted,
+    any_time,
+    any_window,
+    cut,
+    frame_times,
+    random_crop,
+)
 from show1.training.components import make_scheduler, start_folder
 from show1.training.config import TrainConfig
+from show1.training.latents import latents_for
 from show1.training.task import Task
-from show1.training.texts import ClipText, T5Text, TrainingText
-from show1.worlds.emoji import EmojiWorld
+from show1.training.texts import TrainingText, make_text
 
-LOW_SIZE, PIXEL_SIZE = (PUBLISHED.stage_sizes()[stage] for stage in ("keyframes", "pixel"))
 SCALE = PUBLISHED.pixel_scale
 KEYFRAME_EVERY = PUBLISHED.between + 1
 SHEET_STEPS = 10
@@ -42,22 +53,22 @@ SHEET_NOISE_LEVEL = 100
 class DenoisingTask(Task):
     """A stage whose network denoises."""
 
-    def __init__(self, config: TrainConfig, world: EmojiWorld, base: Path, device: torch.device, folder: Path) -> None:
-        super().__init__(config, world, base, device)
+    text_kind = "t5"
+    """How the stage's text is encoded: `t5` or `clip`."""
+
+    def __init__(self, config: TrainConfig, source: ClipSource, base: Path, device: torch.device, folder: Path) -> None:
+        super().__init__(config, source, base, device)
         for module in self.network.modules():
             if isinstance(module, nn.Dropout) and module.p > 0:
                 module.p = config.temporal_dropout
         self.scheduler = make_scheduler(config, base)
         self.objective = Objective(self.scheduler, max_timestep=config.max_timestep, min_snr_gamma=config.min_snr_gamma or None)
-        self.text = self.make_text(folder)
+        self.text: TrainingText = make_text(self.text_kind, config, source, base, folder)
+        self.wanted = Wanted(arrays=self.text.arrays)
         if config.train_text:
             self.modules[self.text.encoder_name] = self.text.encoder
         else:
             self.text.encoder.requires_grad_(False).eval().to(device)
-
-    def make_text(self, folder: Path) -> TrainingText:
-        """The stage's tokenizer and text encoder."""
-        return T5Text(self.config, self.world, self.base, folder)
 
     def sampler(self, settings: SamplerSettings | None = None) -> Sampler:
         """The network as sampling sees it."""
@@ -70,35 +81,37 @@ class DenoisingTask(Task):
     def sampling(self, clips: Clips, guidance: float = 1.0) -> tuple[Sampler, Text]:
         """The stage's sampler and the clips' text, for a sample sheet."""
         settings = SamplerSettings(steps=SHEET_STEPS, guidance=guidance, noise_level=SHEET_NOISE_LEVEL, strength=0.5)
-        text = self.embed_text([*clips.captions, *[""] * len(clips.seeds)])
-        return self.sampler(settings), Text(*text.chunk(2))
+        nothing = torch.zeros(len(clips.seeds), dtype=torch.bool)
+        return self.sampler(settings), Text(self.embed_text(clips, nothing), self.embed_text(clips, ~nothing))
 
-    def embed_text(self, captions: list[str]) -> Tensor:
-        """Text embeddings [B, L, D], from the encoder as it is prepared for this run."""
+    def embed_text(self, clips: Clips, dropped: Tensor) -> Tensor:
+        """Text embeddings [B, L, D], from the encoder as it is prepared for this run; captions are left empty where `dropped` [B]."""
         self.text.encoder = self.modules.get(self.text.encoder_name, self.text.encoder)
-        return self.text.embed(captions)
+        return self.text.of(clips, dropped)
 
-    def embed(self, captions: list[str], chance: Chance, dropout: float) -> Tensor:
+    def embed(self, clips: Clips, chance: Chance, dropout: float) -> Tensor:
         """Text embeddings [B, L, D], a share `dropout` of the captions left empty for classifier-free guidance."""
-        dropped = chance.uniform() < dropout
-        return self.embed_text(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
+        return self.embed_text(clips, chance.uniform() < dropout)
 
     def pixel_weights(self, clips: Clips, clean: Tensor) -> Tensor | float:
         """What each pixel's error weighs."""
         return 1.0
 
     def loss(self, chance: Chance) -> Tensor:
+        clips = self.clips(chance)
         timesteps = chance.part(self.objective.draw_timesteps(chance.batch, chance.shared))
-        return self.losses(chance, timesteps, dropout=self.config.caption_dropout).mean()
+        return self._losses(clips, chance, timesteps, self.config.caption_dropout).mean()
 
     def timestep_bands(self, count: int) -> list[tuple[int, int]]:
         edges = [round(self.objective.max_timestep * index / count) for index in range(count + 1)]
         return [(low, high) for low, high in pairwise(edges) if low < high]
 
     def losses(self, chance: Chance, timesteps: Tensor, *, dropout: float) -> Tensor:
-        clips = Clips.training(self.world, chance.seeds, self.device)
+        return self._losses(self.clips(chance), chance, timesteps, dropout)
+
+    def _losses(self, clips: Clips, chance: Chance, timesteps: Tensor, dropout: float) -> Tensor:
         clean, call = self.example(clips, chance)
-        text = self.embed(clips.captions, chance, dropout)
+        text = self.embed(clips, chance, dropout)
         noise = chance.normal_like(clean)
         timesteps = timesteps.to(self.device)
         noisy = self.objective.noised(clean, noise, timesteps)
@@ -120,15 +133,20 @@ class KeyframesTask(DenoisingTask):
     def pixel_weights(self, clips: Clips, clean: Tensor) -> Tensor | float:
         if self.config.object_weight == 1.0:
             return 1.0
-        return 1.0 + (self.config.object_weight - 1.0) * self.world.objects_in(clean, clips.scenes, clips.seeds)
+        return 1.0 + (self.config.object_weight - 1.0) * clips.objects_in(clean)
 
 
 class KeyframesImage(KeyframesTask):
     """Single pictures: where the keyframe network's spatial layers are learned, cheaply."""
 
+    def times(self, chance: Chance) -> Tensor:
+        return any_time(chance)
+
+    def sheet_times(self) -> Tensor:
+        return frame_times(0, 1)
+
     def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        times = chance.uniform(1) * frame_times(CLIP_FRAMES - 1, 1)
-        return clips.draw(times, LOW_SIZE), self._call()
+        return clips.draw(clips.sizes.low), self._call()
 
     def _call(self) -> Network:
         network = self.network
@@ -137,8 +155,9 @@ class KeyframesImage(KeyframesTask):
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips, SHEET_GUIDANCE)
         generators = restart(clips.seeds)
-        noise = sampler.noise((3, 1, LOW_SIZE[1], LOW_SIZE[0]), generators)
-        return clips.draw(frame_times(0, 1), LOW_SIZE), sampler.run(self._call(), noise, text, generators)
+        drawn = clips.draw(clips.sizes.low)
+        noise = sampler.noise(tuple(drawn.shape[1:]), generators)
+        return drawn, sampler.run(self._call(), noise, text, generators)
 
 
 class Keyframes(KeyframesTask):
@@ -146,14 +165,18 @@ class Keyframes(KeyframesTask):
 
     fps = FPS / KEYFRAME_EVERY
 
+    def times(self, chance: Chance) -> Tensor:
+        return frame_times(0, self.config.frames, KEYFRAME_EVERY)
+
+    def sheet_times(self) -> Tensor:
+        return frame_times(0, self.config.frames, KEYFRAME_EVERY)
+
     def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        clean = clips.draw(frame_times(0, self.config.frames, KEYFRAME_EVERY), LOW_SIZE)
-        return clean, self.sampler().predict
+        return clips.draw(clips.sizes.low), self.sampler().predict
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips, SHEET_GUIDANCE)
-        drawn = clips.draw(frame_times(0, self.config.frames, KEYFRAME_EVERY), LOW_SIZE)
-        return drawn, sample_keyframes(sampler, text, self.config.frames, LOW_SIZE, clips.seeds)
+        return clips.draw(clips.sizes.low), sample_keyframes(sampler, text, self.config.frames, clips.sizes.low, clips.seeds)
 
 
 class Interpolation(DenoisingTask):
@@ -161,10 +184,16 @@ class Interpolation(DenoisingTask):
 
     component = "interpolation_unet"
 
-    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
+    def times(self, chance: Chance) -> Tensor:
         pairs = (CLIP_FRAMES - 1) // KEYFRAME_EVERY
         starts = chance.integers(pairs, 1) * KEYFRAME_EVERY
-        clean = clips.draw(frame_times(0, KEYFRAME_EVERY + 1) + starts / FPS, LOW_SIZE)
+        return frame_times(0, KEYFRAME_EVERY + 1) + starts / FPS
+
+    def sheet_times(self) -> Tensor:
+        return frame_times(0, 2 * KEYFRAME_EVERY + 1)
+
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
+        clean = clips.draw(clips.sizes.low)
         ends = clean[:, :, [0, -1]]
         ends = ends + self.config.condition_noise * chance.normal_like(ends)
         condition = blend_condition(ends[:, :, 0], ends[:, :, 1], clean.shape[2])
@@ -172,7 +201,7 @@ class Interpolation(DenoisingTask):
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips)
-        drawn = clips.draw(frame_times(0, 2 * KEYFRAME_EVERY + 1), LOW_SIZE)
+        drawn = clips.draw(clips.sizes.low)
         return drawn, sample_interpolation(sampler, text, drawn[:, :, ::KEYFRAME_EVERY], KEYFRAME_EVERY - 1, clips.seeds)
 
 
@@ -183,11 +212,11 @@ class Upscaler(DenoisingTask):
         super().__init__(*args)
         self.noising = DDPMScheduler(beta_schedule="squaredcos_cap_v2")
 
-    def views(self, clips: Clips, times: Tensor, chance: Chance) -> tuple[Tensor, Tensor, Tensor]:
+    def views(self, clips: Clips, chance: Chance) -> tuple[Tensor, Tensor, Tensor]:
         """Clean pictures, their noised low-resolution condition (both [B, 3, F, h, w]) and its noise level [B]."""
-        window = random_crop(PIXEL_SIZE, self.config.crop, 8, chance.shared)
-        clean = clips.draw(times, PIXEL_SIZE, window)
-        enlarged = cut(enlarge(clips.draw(times, LOW_SIZE), SCALE), window)
+        window = random_crop(clips.sizes.pixel, self.config.crop, 8, chance.shared)
+        clean = clips.draw(clips.sizes.pixel, window)
+        enlarged = cut(enlarge(clips.draw(clips.sizes.low), SCALE), window)
         levels = chance.integers(self.config.max_noise_level + 1).to(self.device)
         return clean, self.noising.add_noise(enlarged, chance.normal_like(enlarged), levels), levels
 
@@ -201,15 +230,20 @@ class FirstFrame(Upscaler):
 
     component = "first_frame_unet"
 
+    def times(self, chance: Chance) -> Tensor:
+        return any_time(chance)
+
+    def sheet_times(self) -> Tensor:
+        return frame_times(0, 1)
+
     def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        times = chance.uniform(1) * frame_times(CLIP_FRAMES - 1, 1)
-        clean, condition, levels = self.views(clips, times, chance)
+        clean, condition, levels = self.views(clips, chance)
         return clean, first_frame_call(self.sampler(), condition, levels)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips)
-        low = clips.draw(frame_times(0, 1), LOW_SIZE)
-        return clips.draw(frame_times(0, 1), PIXEL_SIZE), sample_first_frame(sampler, self.noising, text, low, SCALE, clips.seeds)
+        low = clips.draw(clips.sizes.low)
+        return clips.draw(clips.sizes.pixel), sample_first_frame(sampler, self.noising, text, low, SCALE, clips.seeds)
 
 
 class PixelUpscale(Upscaler):
@@ -217,9 +251,11 @@ class PixelUpscale(Upscaler):
 
     component = "pixel_upscale_unet"
 
+    def times(self, chance: Chance) -> Tensor:
+        return any_window(self.config.frames, chance)
+
     def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        first = chance.shared_integer(CLIP_FRAMES - self.config.frames + 1)
-        clean, condition, levels = self.views(clips, frame_times(first, self.config.frames), chance)
+        clean, condition, levels = self.views(clips, chance)
         led = clean[:, :, :1]
         led = led + self.config.condition_noise * chance.normal_like(led)
         return clean, pixel_call(self.sampler(), with_first_frame(condition, led), levels)
@@ -227,7 +263,7 @@ class PixelUpscale(Upscaler):
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips)
         frames = self.config.frames
-        drawn, low = (clips.draw(frame_times(0, frames), size) for size in (PIXEL_SIZE, LOW_SIZE))
+        drawn, low = clips.draw(clips.sizes.pixel), clips.draw(clips.sizes.low)
         first = drawn[:, :, :1]
         made = sample_pixel_upscale(sampler, self.noising, text, low, first, SCALE, frames, frames - 1, clips.seeds)
         return drawn, made
@@ -237,6 +273,7 @@ class Latent(DenoisingTask):
     """Latents of parts of large clips; trained below `max_timestep`, the network becomes the expert that translates."""
 
     component = "latent_unet"
+    text_kind = "clip"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -246,20 +283,20 @@ class Latent(DenoisingTask):
         if folder is None:
             raise SettingsError("the latent stage trains on a VAE's latents: name its folder as `vae` in [start]")
         self.vae = load_network(AutoencoderKL, folder).requires_grad_(False).to(self.device)
+        self.latents = latents_for(self.source, self.vae, folder)
+        self.wanted = Wanted(frames=self.latents.from_frames, arrays=(*self.wanted.arrays, *self.latents.arrays))
 
-    def make_text(self, folder: Path) -> TrainingText:
-        return ClipText(self.config, self.world, self.base)
+    def times(self, chance: Chance) -> Tensor:
+        return any_window(self.config.frames, chance)
 
     @torch.no_grad()
     def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        first = chance.shared_integer(CLIP_FRAMES - self.config.frames + 1)
-        window = random_crop(FINAL_SIZE, self.config.crop, LATENT_CELL, chance.shared)
-        pictures = clips.draw(frame_times(first, self.config.frames), FINAL_SIZE, window)
+        window = random_crop(clips.sizes.final, self.config.crop, LATENT_CELL, chance.shared)
         generators: Any = [generator for generator in chance.each for _ in range(self.config.frames)]
-        latents = latent_moments(self.vae, as_frames(pictures)).sample(generators) * self.vae.config.scaling_factor
+        latents = self.latents.of(clips, window).sample(generators) * self.vae.config.scaling_factor
         return as_video(latents, len(clips.seeds)), self.sampler().predict
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips)
-        drawn, low = (clips.draw(frame_times(0, self.config.frames), size) for size in (FINAL_SIZE, PIXEL_SIZE))
-        return drawn, sample_latent_upscale(sampler, self.vae, text, low, FINAL_SIZE, clips.seeds)
+        drawn, low = clips.draw(clips.sizes.final), clips.draw(clips.sizes.pixel)
+        return drawn, sample_latent_upscale(sampler, self.vae, text, low, clips.sizes.final, clips.seeds)

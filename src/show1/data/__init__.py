@@ -1,0 +1,1 @@
+"""Users' own clips: where they lie, what is wrong with them, in which order they are read, and their frames."""
