@@ -80,6 +80,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     Hub.files, Hub.made, Hub.refuses = {}, [], False
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # this hub can be reached even where the tests run offline
     yield Hub
     server.shutdown()
     server.server_close()
