@@ -122,3 +122,23 @@ def inflate(image_network: nn.Module, cls: type[nn.Module] = PixelUNet, where: P
     check_weights(weights, known, where or Path("the image network"))
     video_network.load_state_dict(weights, strict=False)
     return video_network
+
+
+def with_more_inputs(network: Any, channels: int) -> Any:
+    """Let a UNet read `channels` input channels; those that it did not read before it ignores, until it is trained to.
+
+    Raises:
+        CheckpointError: it reads more already.
+    """
+    before = network.conv_in.in_channels
+    if channels < before:
+        raise CheckpointError(f"in_channels is {channels}, but the network that is started from reads {before}")
+    old = network.conv_in
+    conv = nn.utils.skip_init(nn.Conv2d, channels, old.out_channels, old.kernel_size, padding=old.padding)
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.weight[:, :before] = old.weight
+        conv.bias.copy_(old.bias)
+    network.conv_in = conv
+    network.register_to_config(in_channels=channels)
+    return network

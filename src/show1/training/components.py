@@ -12,7 +12,7 @@ from torch import nn
 
 from show1.cascade.folder import BUNDLED
 from show1.errors import CheckpointError, SettingsError
-from show1.models.inflate import inflate
+from show1.models.inflate import inflate, with_more_inputs
 from show1.models.loading import load_network, load_scheduler
 from show1.models.unet import PixelUNet
 from show1.training.config import TrainConfig
@@ -59,8 +59,16 @@ def make_network(config: TrainConfig, base: Path) -> nn.Module:
     if wanted in VIDEO_NETWORKS and _class_name(folder) == "UNet2DConditionModel":
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            return inflate(load_network(diffusers.UNet2DConditionModel, folder, changes=config.network), wanted, folder)
-    return load_network(wanted, folder, changes=config.network)
+            return inflate(_load(diffusers.UNet2DConditionModel, folder, config), wanted, folder)
+    return _load(wanted, folder, config)
+
+
+def _load(cls: Any, folder: Path, config: TrainConfig) -> nn.Module:
+    """A network with the config's changes; input channels that it did not have are ignored at the start."""
+    changes = dict(config.network)
+    channels = changes.pop("in_channels", None)
+    network = load_network(cls, folder, changes=changes)
+    return network if channels is None else with_more_inputs(network, channels)
 
 
 def _class_name(folder: Path) -> str:

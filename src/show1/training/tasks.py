@@ -14,7 +14,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from show1.cascade.interpolation import blend_condition, interpolation_call, sample_interpolation
-from show1.cascade.keyframes import sample_keyframes
+from show1.cascade.keyframes import coordinates, even_moments, keyframes_call, reads_coordinates, sample_keyframes
 from show1.cascade.latent_upscale import sample_latent_upscale
 from show1.cascade.pixel_upscale import first_frame_call, pixel_call, sample_first_frame, sample_pixel_upscale, with_first_frame
 from show1.cascade.settings import PUBLISHED, SamplerSettings
@@ -135,6 +135,10 @@ class KeyframesTask(DenoisingTask):
             return 1.0
         return 1.0 + (self.config.object_weight - 1.0) * clips.objects_in(clean)
 
+    def located(self, call: Network, moments: Tensor, size: tuple[int, int]) -> Network:
+        """The network, told where and when it looks if it reads that; `moments` are shares of the clip, [F] or [B, F]."""
+        return keyframes_call(call, coordinates(moments.to(self.device), size)) if reads_coordinates(self.network) else call
+
 
 class KeyframesImage(KeyframesTask):
     """Single pictures: where the keyframe network's spatial layers are learned, cheaply."""
@@ -146,18 +150,22 @@ class KeyframesImage(KeyframesTask):
         return frame_times(0, 1)
 
     def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        return clips.draw(clips.sizes.low), self._call()
+        return clips.draw(clips.sizes.low), self._call(clips)
 
-    def _call(self) -> Network:
+    def _call(self, clips: Clips) -> Network:
         network = self.network
-        return lambda noisy, timestep, text: network(noisy.squeeze(2), timestep, text).sample.unsqueeze(2)
+
+        def call(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+            return network(noisy.squeeze(2), timestep, text).sample.unsqueeze(2)
+
+        return self.located(call, clips.times * FPS / (CLIP_FRAMES - 1), clips.sizes.low)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips, SHEET_GUIDANCE)
         generators = restart(clips.seeds)
         drawn = clips.draw(clips.sizes.low)
         noise = sampler.noise(tuple(drawn.shape[1:]), generators)
-        return drawn, sampler.run(self._call(), noise, text, generators)
+        return drawn, sampler.run(self._call(clips), noise, text, generators)
 
 
 class Keyframes(KeyframesTask):
@@ -172,7 +180,8 @@ class Keyframes(KeyframesTask):
         return frame_times(0, self.config.frames, KEYFRAME_EVERY)
 
     def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        return clips.draw(clips.sizes.low), self.sampler().predict
+        size = clips.sizes.low
+        return clips.draw(size), self.located(self.sampler().predict, even_moments(self.config.frames), size)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips, SHEET_GUIDANCE)
