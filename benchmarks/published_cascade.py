@@ -160,19 +160,9 @@ class Stages:
 
     def network(self, name: str, cls: Any = None) -> Any:
         """A network with the pipeline's weights, in the published (or a library's) class."""
-        from safetensors.torch import load_file
         from showone.models import UNet3DConditionModel
 
-        folder = self.model / name
-        config = json.loads((folder / "config.json").read_text())
-        cls = cls or UNet3DConditionModel
-        known = inspect.signature(cls.__init__).parameters
-        network = cls(**{key: value for key, value in config.items() if key in known})
-        weights: dict[str, Any] = {}
-        for file in sorted(folder.glob("*.safetensors")):
-            weights.update(load_file(file))
-        network.load_state_dict({key: value.float() for key, value in weights.items()})
-        return network.to(self.dtype).eval()
+        return load_published(cls or UNet3DConditionModel, self.model / name).to(self.dtype).eval()
 
     def scheduler(self, name: str) -> Any:
         import diffusers
@@ -181,6 +171,20 @@ class Stages:
         cls = getattr(diffusers, config["_class_name"])
         known = inspect.signature(cls.__init__).parameters
         return cls(**{key: float(value) if key == "lambda_min_clipped" else value for key, value in config.items() if key in known})
+
+
+def load_published(cls: Any, folder: Path) -> Any:
+    """A network from its folder, in float32, in an older class that does not know all keys of its config."""
+    from safetensors.torch import load_file
+
+    config = json.loads((folder / "config.json").read_text())
+    known = inspect.signature(cls.__init__).parameters
+    network = cls(**{key: value for key, value in config.items() if key in known})
+    weights: dict[str, Any] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        weights.update(load_file(file))
+    network.load_state_dict({key: value.float() for key, value in weights.items()})
+    return network
 
 
 def tell_coordinates(network: Any) -> None:

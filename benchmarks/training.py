@@ -1,21 +1,23 @@
 """Clips a second and peak memory of training, stage by stage, from the networks of the model in the package.
 
-Run: python benchmarks/training.py SPRITES [--stages keyframes pixel] [--steps 6] [--precision bf16] [--plain MODULE:CLASS]
+Run: python benchmarks/training.py SPRITES [--stages keyframes pixel] [--steps 6] [--precision bf16] [--published CODE PYTHON]
 
-`--plain` trains the stages of pixel video networks a second time: the class given (that of the published code, say, with its folder on
-PYTHONPATH; `show1:PixelUNet` for ours), loaded with the same weights, on the same batches, in a loop of forward, backward and AdamW in float32.
+`--published` trains the pixel video networks a second time: the published class from its code's folder CODE (with `showone/` in it), run
+by an interpreter PYTHON that has its dependencies (diffusers 0.19.3 and this torch), with the same weights, on the same batches, in a plain
+loop of forward, backward and AdamW in float32. Ours draws its clips within the time; the published network finds them drawn.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import multiprocessing
+import subprocess
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "bundled"
@@ -30,6 +32,7 @@ STAGES: dict[str, tuple[str, dict[str, str]]] = {
     "latent": ("latent_unet", {**CLIP, "vae": "bundled:vae"}),
 }
 WARM_UP = 2
+PUBLISHED = Path(__file__).with_name("published_training.py")
 
 
 @dataclass(frozen=True)
@@ -63,50 +66,64 @@ def measured(step: Any, batch_size: int, steps: int, peak: Any) -> Result:
     return Result((steps - WARM_UP) * batch_size / seconds, peak.read()[0], losses)
 
 
-def plain_step(trainer: Any, spec: str) -> Any:
-    """A training step of another class of the same network, without accelerate, averaging or reduced precision."""
+def record_batches(trainer: Any, folder: Path, steps: int) -> None:
+    """What each step asks of the network, and what it should have answered: one file a step, for another class of the same network."""
+    import numpy as np
     import torch
 
-    module, name = spec.split(":")
-    ours = trainer.task.network
-    network = getattr(importlib.import_module(module), name).from_config(dict(ours.config))
-    network.load_state_dict(ours.state_dict())
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Dropout):
-            layer.p = 0.0  # as in ours, so that the curves can be compared
-    trainer.task.modules[trainer.task.component] = network.to(trainer.accelerator.device).train()
-    groups = [{"params": list(network.parameters()), "lr": trainer.config.learning_rate}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=trainer.config.weight_decay)
+    task, seen = trainer.task, {}
+    objective = task.objective
 
-    def step() -> float:
-        loss = trainer.task.loss(trainer.chance(0))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), trainer.config.gradient_clip)
-        optimizer.step()
-        trainer.step += 1
-        return float(loss.detach())
+    class Recorder(torch.nn.Module):
+        config = task.network.config
 
-    return step
+        def __init__(self) -> None:
+            super().__init__()
+            self.anchor = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, sample: Any, timestep: Any, text: Any, **conditions: Any) -> Any:
+            seen.update(sample=sample, timestep=timestep, text=text, **conditions)
+            return SimpleNamespace(sample=torch.zeros_like(sample[:, :3]))
+
+    def errors(prediction: Any, target: Any, weights: Any) -> Any:
+        seen.update(target=target, weights=torch.as_tensor(weights))
+        return type(objective).errors(objective, prediction, target, weights)
+
+    def weight(timesteps: Any) -> Any:
+        seen["clip_weights"] = type(objective).weight(objective, timesteps)
+        return seen["clip_weights"]
+
+    task.network.save_pretrained(folder / "network")
+    task.modules[task.component] = Recorder()
+    objective.errors, objective.weight = errors, weight
+    with torch.no_grad():
+        for index in range(steps):
+            task.loss(trainer.chance(0))
+            np.savez(folder / f"{index}.npz", **{name: value.detach().float().numpy() for name, value in seen.items()})
+            trainer.step += 1
 
 
-def run(stage: str, sprites: Path, steps: int, precision: str, plain: str | None, answer: Any) -> None:
-    """Measure one stage in a process of its own."""
+def run(stage: str, sprites: Path, options: argparse.Namespace, record: Path | None, answer: Any) -> None:
+    """Measure one stage in a process of its own, or record what it trains on."""
     from show1.cli.common import quiet_libraries
 
     quiet_libraries()
     from show1.evaluation.costs import PeakMemory
     from show1.training.loop import Trainer
 
-    config = replace(stage_config(stage, steps, precision), rates={}, decay_steps=0)
+    precision, backend = ("no", "no") if record else (options.precision, options.compile)
+    config = replace(stage_config(stage, options.steps, precision), rates={}, decay_steps=0, compile=backend)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, Path(folder) / stage, base=Path(folder), sprites=sprites)
-        peak = PeakMemory(trainer.accelerator.device)
-        step = plain_step(trainer, plain) if plain else trainer.train_step
-        answer.put(asdict(measured(step, config.batch_size, steps, peak)))
+        if record:
+            record_batches(trainer, record, options.steps)
+            answer.put({"learning_rate": config.learning_rate, "weight_decay": config.weight_decay, "gradient_clip": config.gradient_clip})
+        else:
+            peak = PeakMemory(trainer.accelerator.device)
+            answer.put(asdict(measured(trainer.train_step, config.batch_size, options.steps, peak)))
 
 
-def in_own_process(*args: Any) -> Result:
+def in_own_process(*args: Any) -> dict[str, Any]:
     """`run` where nothing was allocated before."""
     context = multiprocessing.get_context("spawn")
     answer = context.Queue()
@@ -116,9 +133,20 @@ def in_own_process(*args: Any) -> Result:
         process.join(0.5)
     if answer.empty():
         raise SystemExit("the run ended without a result; see above")
-    result = Result(**answer.get())
+    result: dict[str, Any] = answer.get()
     process.join()
     return result
+
+
+def published(stage: str, options: argparse.Namespace) -> Result:
+    """The published network's turn, in its own interpreter."""
+    code, python = options.published
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        job = in_own_process(stage, options.sprites, options, folder)
+        (folder / "job.json").write_text(json.dumps({**job, "steps": options.steps, "warm_up": WARM_UP}))
+        subprocess.run([python, str(PUBLISHED), code, str(folder)], check=True, stderr=subprocess.DEVNULL)
+        return Result(**json.loads((folder / "result.json").read_text()))
 
 
 def main() -> None:
@@ -128,20 +156,21 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--precision", default="bf16", choices=["no", "bf16", "fp16"])
-    parser.add_argument("--plain", help="MODULE:CLASS of the network for the plain loop")
+    parser.add_argument("--compile", default="no", help="backend of torch.compile for our network")
+    parser.add_argument("--published", nargs=2, metavar=("CODE", "PYTHON"))
     options = parser.parse_args()
     if options.steps <= WARM_UP:
         parser.error(f"--steps must be more than {WARM_UP}, which are not timed")
     results = {}
     for stage in options.stages:
-        ours = in_own_process(stage, options.sprites, options.steps, options.precision, None)
+        ours = Result(**in_own_process(stage, options.sprites, options, None))
         line = f"{stage}: {ours.clips_per_second:.2f} clips/s, {ours.memory / 1e6:.0f} MB"
         results[stage] = {"ours": asdict(ours)}
-        if options.plain and stage in ("keyframes", "interpolation", "pixel"):
-            plain = in_own_process(stage, options.sprites, options.steps, "no", options.plain)
+        if options.published and stage in ("keyframes", "interpolation", "pixel"):
+            plain = published(stage, options)
             off = max(abs(a - b) / b for a, b in zip(ours.losses, plain.losses, strict=True))
-            results[stage]["plain"] = asdict(plain)
-            line += f"; plain loop: {plain.clips_per_second:.2f} clips/s, {plain.memory / 1e6:.0f} MB; losses differ by {off:.2%} at most"
+            results[stage]["published"] = asdict(plain)
+            line += f"; published: {plain.clips_per_second:.2f} clips/s, {plain.memory / 1e6:.0f} MB; losses differ by {off:.2%} at most"
         print(line, flush=True)
     print(json.dumps(results))
 

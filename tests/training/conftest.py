@@ -90,7 +90,7 @@ def make_config(run: str, **changes: Any) -> TrainConfig:
         "seed": 5,
         "data": DataConfig(objects=OBJECTS, max_count=1),
     }
-    return TrainConfig(**{**values, **RUNS[run], **changes})
+    return TrainConfig(**{**values, **RUNS.get(run, {}), **changes})
 
 
 @pytest.fixture(scope="session")

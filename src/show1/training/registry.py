@@ -8,8 +8,10 @@ from show1.training.autoencoding import Vae
 from show1.training.recognising import Recognising
 from show1.training.task import Task
 from show1.training.tasks import FirstFrame, Interpolation, Keyframes, KeyframesImage, Latent, PixelUpscale
+from show1.training.telling import Telling
 
 TASKS: dict[str, Callable[..., Task]] = {
+    "text": Telling,
     "keyframes-image": KeyframesImage,
     "keyframes": Keyframes,
     "interpolation": Interpolation,
