@@ -4,13 +4,15 @@ Run: python benchmarks/against_published.py CODE PYTHON [--model FOLDER] [--dtyp
 
 CODE is the published code's folder (with `showone/` in it), PYTHON an interpreter that has its dependencies (diffusers 0.19.3,
 transformers, and this torch). Prints a Markdown table: the fastest of the runs of each, and how far their videos differ. `--dtype`
-is ours, `--their-dtype` that of the published code. All solvers end as diffusers 0.19 ended them (`final_sigmas_type = "sigma_min"`).
+is ours, `--their-dtype` that of the published code. On both sides solvers end as diffusers 0.19 ended them
+(`final_sigmas_type = "sigma_min"`), and keyframes are not told their moments, which the published class cannot do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,31 +21,37 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 from show1 import Show1Pipeline
 from show1.cascade.folder import BUNDLED
 from show1.cascade.settings import STAGES
 
 PROMPT, SEED = "a car drives right in the desert", 0
-SCHEDULER = "scheduler_config.json"
 OTHERS = Path(__file__).with_name("published_cascade.py")
 OURS = Path(__file__).with_name("our_cascade.py")
+
+
+def copy_model(model: Path, copy: Path) -> None:
+    """The model as both sides can run it: solvers end as diffusers 0.19's did, and keyframes are not told their moments."""
+    copy.mkdir()
+    for part in model.iterdir():
+        if part.name.endswith("_scheduler") or part.name == "keyframes_unet":
+            shutil.copytree(part, copy / part.name)
+        else:
+            (copy / part.name).symlink_to(part.resolve())
+    for file in copy.glob("*_scheduler/scheduler_config.json"):
+        config = json.loads(file.read_text())
+        file.write_text(json.dumps({**config, "final_sigmas_type": "sigma_min"} if "final_sigmas_type" in config else config))
+    config, weights = (copy / "keyframes_unet" / name for name in ("config.json", "diffusion_pytorch_model.safetensors"))
+    config.write_text(json.dumps({**json.loads(config.read_text()), "class_embed_type": None}))
+    save_file({name: value for name, value in load_file(weights).items() if not name.startswith("class_embedding")}, weights)
 
 
 def prepare(folder: Path, model: Path, threads: int, dtype: str) -> None:
     """What both sides read: the model, the settings, and the input of every stage (float32, by our cascade)."""
     torch.set_num_threads(threads)
-    (folder / "model").mkdir()
-    for part in model.iterdir():
-        place = folder / "model" / part.name
-        if part.name.endswith("_scheduler"):
-            place.mkdir()
-            config = json.loads((part / SCHEDULER).read_text())
-            (place / SCHEDULER).write_text(
-                json.dumps({**config, "final_sigmas_type": "sigma_min"} if "final_sigmas_type" in config else config)
-            )
-        else:
-            place.symlink_to(part.resolve())
+    copy_model(model, folder / "model")
     pipeline = Show1Pipeline.from_pretrained(folder / "model")
     pipeline.set_progress_bar_config(disable=True)
     text, negative = pipeline.encode_prompt([PROMPT], [""])

@@ -58,9 +58,8 @@ class Stages:
     def keyframes(self) -> Any:
         from showone.pipelines import TextToVideoIFPipeline
 
-        network, (width, height) = self.network("keyframes_unet"), self.settings["keyframe_size"]
-        tell_coordinates(network)
-        pipe = quiet(TextToVideoIFPipeline(None, None, network, self.scheduler("keyframes_scheduler"), None))
+        pipe = quiet(TextToVideoIFPipeline(None, None, self.network("keyframes_unet"), self.scheduler("keyframes_scheduler"), None))
+        width, height = self.settings["keyframe_size"]
         call = dict(self.sampler("keyframes"), num_frames=self.settings["num_keyframes"], height=height, width=width)
         return lambda: pipe(**call, generator=self.generator(), **self.text, output_type="pt").frames
 
@@ -185,20 +184,6 @@ def load_published(cls: Any, folder: Path) -> Any:
         weights.update(load_file(file))
     network.load_state_dict({key: value.float() for key, value in weights.items()})
     return network
-
-
-def tell_coordinates(network: Any) -> None:
-    """Give a network that reads x, y and time beside the colours what the published pipeline does not give it."""
-    import torch
-
-    def more(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        batch, _, frames, height, width = inputs[0].shape
-        axes = [torch.linspace(-1, 1, count, dtype=inputs[0].dtype) for count in (frames, height, width)]
-        time, y, x = torch.meshgrid(*axes, indexing="ij")
-        return torch.cat([inputs[0], torch.stack([x, y, time]).expand(batch, -1, -1, -1, -1)], dim=1), *inputs[1:]
-
-    if network.config.in_channels == 6:
-        network.register_forward_pre_hook(more)
 
 
 def quiet(pipe: Any) -> Any:

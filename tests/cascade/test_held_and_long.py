@@ -29,7 +29,7 @@ def alone(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
 @pytest.mark.parametrize(("frames", "length", "stride"), [(8, 8, 4), (9, 8, 4), (15, 8, 4), (29, 8, 7), (6, 4, 1)])
 def test_windows_do_not_matter_to_a_network_that_sees_frames_alone(frames: int, length: int, stride: int) -> None:
     noisy = torch.randn(2, 3, frames, 4, 4, generator=torch.Generator().manual_seed(1))
-    made = in_windows(alone, frames, length, stride)(noisy, torch.tensor(3.0), noisy)
+    made = in_windows(lambda part: alone, frames, length, stride)(noisy, torch.tensor(3.0), noisy)
     assert torch.allclose(made, torch.sin(noisy) * 3, atol=1e-5)
 
 
@@ -41,7 +41,7 @@ def test_windows_that_disagree_are_blended_without_a_seam() -> None:
         return torch.full_like(noisy, float(len(calls)))
 
     noisy = torch.zeros(1, 3, 20, 2, 2)
-    made = in_windows(numbered, 20, 8, 4)(noisy, torch.tensor(0), noisy)[0, 0, :, 0, 0]
+    made = in_windows(lambda part: numbered, 20, 8, 4)(noisy, torch.tensor(0), noisy)[0, 0, :, 0, 0]
     assert calls == [8] * 4
     assert made.diff().min() >= 0 and made.diff().max() < 0.5 and (made[0], made[-1]) == (1, 4)
 

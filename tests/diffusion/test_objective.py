@@ -90,3 +90,10 @@ def test_errors_can_weigh_places_differently() -> None:
     weights = torch.zeros_like(CLEAN[:, :1])
     weights[..., 0] = 3.0
     assert torch.allclose(objective().errors(CLEAN + 2.0, CLEAN, weights), 4.0 * weights.flatten(1).mean(1))
+
+
+def test_a_shift_draws_noisier_timesteps() -> None:
+    shifted = objective(shift=3.0)
+    draws = torch.cat([shifted.draw_timesteps(8, torch.Generator().manual_seed(seed)) for seed in range(200)]).float()
+    assert abs(float(draws.median()) - 750) < 5  # 3 u / (1 + 2 u) at u = 1/2
+    assert abs(float(draws.quantile(0.25)) - 500) < 8 and 0 <= float(draws.min()) < float(draws.max()) <= 999

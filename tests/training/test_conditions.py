@@ -45,15 +45,15 @@ def test_interpolation_sees_the_blended_ends_of_the_clip(inputs: Callable[..., A
 
 
 @pytest.mark.parametrize("stage", ["keyframes-image", "keyframes"])
-def test_keyframes_are_told_coordinates_if_their_network_reads_them(inputs: Callable[..., Any], stage: str) -> None:
+def test_keyframes_are_told_their_moments_if_their_network_reads_them(inputs: Callable[..., Any], stage: str) -> None:
     names = {"network": "keyframes_unet", "scheduler": "keyframes_scheduler", "text_encoder": "text_encoder", "tokenizer": "tokenizer"}
     start = {part: f"{stage}/final/{folder}" for part, folder in names.items()}
-    clean, seen, _ = inputs(stage, start=start, network={"in_channels": 6})
-    told = seen[:, 3:] if seen.ndim == 5 else seen[:, 3:].unsqueeze(2)
-    assert told.shape == clean.shape
-    assert torch.equal(told[:, 0, :, 0], torch.linspace(-1, 1, 64).expand(2, clean.shape[2], 64))
-    moments = told[:, 2, :, 0, 0]
-    assert torch.equal(moments, torch.tensor([[-1.0, 1.0]] * 2)) if stage == "keyframes" else bool((moments.abs() < 1).all())
+    _, _, options = inputs(stage, start=start, network={"class_embed_type": "timestep"})
+    labels = options["class_labels"]
+    if stage == "keyframes":
+        assert labels.tolist() == [[0, 999]] * 2
+    else:
+        assert labels.shape == (2,) and bool((labels > 0).all() and (labels < 999).all() and labels[0] != labels[1])
 
 
 def test_interpolation_ends_are_noised_when_asked(inputs: Callable[..., Any]) -> None:

@@ -9,48 +9,37 @@ from show1.cascade.stage import Sampler, Text, repeat_to
 from show1.diffusion.blending import in_windows
 from show1.diffusion.denoise import Network, OnStep, restart
 
-COLOURS = 3
-COORDINATES = 3
-"""Channels that tell a network where and when it looks: x, y, time."""
+LAST_MOMENT = 999
+"""What the last keyframe of a clip is labelled with; the first is 0. (Labels share the timesteps' sinusoids, which tell such numbers apart.)"""
 
 
-def reads_coordinates(network: nn.Module) -> bool:
-    """Whether a keyframe network takes coordinates beside the noisy colours: the published ones do not, the bundled one does."""
-    channels: int = getattr(network, "module", network).config.in_channels
-    return channels == COLOURS + COORDINATES
+def reads_moments(network: nn.Module) -> bool:
+    """Whether a keyframe network is told each frame's moment: the published ones are not, the bundled one is."""
+    return getattr(network, "module", network).config.class_embed_type is not None
 
 
-def coordinates(moments: Tensor, size: tuple[int, int]) -> Tensor:
-    """Where and when each pixel is: x (to the right), y (down) and time, each from -1 to 1.
-
-    Convolutions and attention over frames cannot tell a frame's number but by what padding leaves beside it; told, a
-    network learns directions of motion from far fewer clips (as Liu et al. 2018, "CoordConv", found for places).
-
-    Args:
-        moments: shares of the clip that has passed, from 0 to 1, [F] or [B, F].
-        size: (width, height).
-
-    Returns:
-        [B, 3, F, H, W], B = 1 where all clips have the same moments.
-    """
-    moments = torch.atleast_2d(moments)
-    shape = (*moments.shape, size[1], size[0])
-    time = (2 * moments - 1)[:, :, None, None].expand(shape)
-    x = torch.linspace(-1, 1, size[0], device=moments.device).expand(shape)
-    y = torch.linspace(-1, 1, size[1], device=moments.device)[:, None].expand(shape)
-    return torch.stack([x, y, time], dim=1)
+def as_labels(shares: Tensor) -> Tensor:
+    """Labels of frames by the share of the clip that has passed, 0 to 1."""
+    return shares * LAST_MOMENT
 
 
 def even_moments(frames: int) -> Tensor:
-    """Shares of the clip that has passed at each of its keyframes, [frames] from 0 to 1."""
-    return torch.linspace(0, 1, frames)
+    """The labels of a clip's keyframes, [1, frames]: long videos are one path from the first to the last, whatever windows they are made in."""
+    return as_labels(torch.linspace(0, 1, frames))[None]
 
 
-def keyframes_call(network: Network, where: Tensor) -> Network:
-    """A keyframe network that reads coordinates `where` [B, 3, F, H, W] beside the noisy frames."""
+def keyframes_call(sampler: Sampler, moments: Tensor) -> Network:
+    """The keyframe network as the denoising loop calls it, told the moments [1 or B, F] of its frames if it reads them.
+
+    Attention over frames has no positions, and convolutions tell a frame's number only by the padding beside it. Told in the time
+    embedding, which reaches every layer, a network can learn where a motion has come to.
+    """
+
+    if not reads_moments(sampler.network):
+        return sampler.predict
 
     def call(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-        return network(torch.cat([noisy, repeat_to(where.to(noisy), noisy.shape[0])], dim=1), timestep, text)
+        return sampler.predict(noisy, timestep, text, class_labels=repeat_to(moments.to(noisy.device), len(noisy)))
 
     return call
 
@@ -77,8 +66,7 @@ def sample_keyframes(
     """
     generators = restart(seeds)
     noise = sampler.noise((3, frames, size[1], size[0]), generators)
-    call = in_windows(sampler.predict, frames, window or frames, stride)
-    if reads_coordinates(sampler.network):
-        call = keyframes_call(call, coordinates(even_moments(frames), size))
+    moments = even_moments(frames)
+    call = in_windows(lambda part: keyframes_call(sampler, moments[:, part]), frames, window or frames, stride)
     known = None if first is None else first.to(noise)
     return sampler.run(call, noise, text, generators, on_step, known)

@@ -5,6 +5,7 @@ Shapes: B videos, C channels, F frames, H x W pixels or latents.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,27 +15,30 @@ from show1.diffusion.denoise import Network, OnStep
 from show1.diffusion.windows import plan_windows
 
 
-def in_windows(network: Network, frames: int, length: int, stride: int) -> Network:
+def in_windows(network_of: Callable[[slice], Network], frames: int, length: int, stride: int) -> Network:
     """A network that sees `length` of `frames` frames at a time; where windows overlap, its predictions are averaged.
+
+    `network_of` gives the network for a part of the frames.
 
     All frames are denoised together, so neighbouring windows agree at every step (Bar-Tal et al. 2023, "MultiDiffusion",
     eq. 5). A prediction counts the more the nearer its frame is to its window's middle, so that no seam can be seen.
     """
     if frames <= length:
-        return network
-    windows = plan_windows(frames, length, stride)
+        return network_of(slice(0, frames))
+    windows = [slice(part.start, part.stop) for part in plan_windows(frames, length, stride)]
+    networks = [network_of(part) for part in windows]
     place = torch.arange(length)
     ramp = torch.minimum(place + 1, length - place).float().view(1, 1, -1, 1, 1)
 
     def blended(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
         weight = ramp.to(noisy.device, noisy.dtype)
         total, weights = None, noisy.new_zeros(1, 1, frames, 1, 1)
-        for part in windows:
-            prediction = network(noisy[:, :, part.start : part.stop], timestep, text)
+        for part, network in zip(windows, networks, strict=True):
+            prediction = network(noisy[:, :, part], timestep, text)
             if total is None:
                 total = prediction.new_zeros(*prediction.shape[:2], frames, *prediction.shape[3:])
-            total[:, :, part.start : part.stop] += weight * prediction
-            weights[:, :, part.start : part.stop] += weight
+            total[:, :, part] += weight * prediction
+            weights[:, :, part] += weight
         assert total is not None
         return total / weights
 

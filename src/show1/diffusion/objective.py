@@ -21,19 +21,25 @@ class Objective:
         scheduler: the stage's sampling scheduler; its noise schedule and prediction type are used.
         max_timestep: train on timesteps below this one (900 for expert translation, else all).
         min_snr_gamma: clamp of the Min-SNR weighting; None weighs every timestep alike.
+        shift: above 1, more of the noisier timesteps are drawn.
     """
 
-    def __init__(self, scheduler: Any, *, max_timestep: int | None = None, min_snr_gamma: float | None = 5.0) -> None:
+    def __init__(self, scheduler: Any, *, max_timestep: int | None = None, min_snr_gamma: float | None = 5.0, shift: float = 1.0) -> None:
         self.process = DDPMScheduler.from_config(scheduler.config)
         self.prediction_type = scheduler.config.prediction_type
         self.max_timestep = scheduler.config.num_train_timesteps if max_timestep is None else max_timestep
         self.min_snr_gamma = min_snr_gamma
+        self.shift = shift
         if not 0 < self.max_timestep <= scheduler.config.num_train_timesteps:
             raise SettingsError(f"max_timestep {max_timestep} is outside 1..{scheduler.config.num_train_timesteps}")
 
     def draw_timesteps(self, batch: int, generator: torch.Generator) -> Tensor:
-        """[batch] timesteps, stratified over the range so that every batch covers it evenly (Kingma et al. 2021, app. I.1)."""
+        """[batch] timesteps, stratified over the range so that every batch covers it evenly (Kingma et al. 2021, app. I.1).
+
+        Shifted as by Esser et al. 2024 ("Scaling rectified flow transformers", eq. 23): u -> s u / (1 + (s - 1) u).
+        """
         offsets = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+        offsets = self.shift * offsets / (1 + (self.shift - 1) * offsets)
         order = torch.randperm(batch, generator=generator)
         return (offsets[order] * self.max_timestep).long().clamp(max=self.max_timestep - 1)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel, UNet3DConditionModel
+from diffusers.models.embeddings import TimestepEmbedding
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import nn
 
@@ -124,21 +125,14 @@ def inflate(image_network: nn.Module, cls: type[nn.Module] = PixelUNet, where: P
     return video_network
 
 
-def with_more_inputs(network: Any, channels: int) -> Any:
-    """Let a UNet read `channels` input channels; those that it did not read before it ignores, until it is trained to.
-
-    Raises:
-        CheckpointError: it reads more already.
-    """
-    before = network.conv_in.in_channels
-    if channels < before:
-        raise CheckpointError(f"in_channels is {channels}, but the network that is started from reads {before}")
-    old = network.conv_in
-    conv = nn.utils.skip_init(nn.Conv2d, channels, old.out_channels, old.kernel_size, padding=old.padding)
+def with_labels(network: Any) -> Any:
+    """Let a UNet read labels, as `class_embed_type = "timestep"` does; until it is trained to, it ignores them."""
+    width, channels = network.time_proj.num_channels, network.time_embedding.linear_2.out_features
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network.class_embedding = TimestepEmbedding(width, channels, act_fn=network.config.act_fn)
     with torch.no_grad():
-        conv.weight.zero_()
-        conv.weight[:, :before] = old.weight
-        conv.bias.copy_(old.bias)
-    network.conv_in = conv
-    network.register_to_config(in_channels=channels)
+        network.class_embedding.linear_2.weight.zero_()
+        network.class_embedding.linear_2.bias.zero_()
+    network.register_to_config(class_embed_type="timestep")
     return network

@@ -204,15 +204,16 @@ class PixelUNet(ModelMixin, ConfigMixin):
             if isinstance(module, Block):
                 module.gradient_checkpointing = enable
 
-    def embed_time(self, timestep: Tensor, text: Tensor, noise_level: Tensor | None) -> Tensor:
-        """Time embedding [B, T] from timesteps [B], text [B, L, D] and noise levels [B]."""
-        embedding = self.time_embedding(self.time_proj(timestep).to(text.dtype))
+    def embed_time(self, timestep: Tensor, text: Tensor, labels: Tensor | None) -> Tensor:
+        """Time embedding [B, 1 or F, T] from timesteps [B], text [B, L, D] and labels [B] or [B, F]."""
+        embedding = self.time_embedding(self.time_proj(timestep).to(text.dtype))[:, None]
         if self.class_embedding is not None:
-            if noise_level is None:
-                raise SettingsError("this network is an upscaler: it needs class_labels, the noise level of its condition")
-            embedding = embedding + self.class_embedding(self.time_proj(noise_level).to(text.dtype))
+            if labels is None:
+                raise SettingsError("this network needs class_labels: the noise level of an upscaler's condition, or keyframes' moments")
+            waves = self.time_proj(labels.flatten()).to(text.dtype)
+            embedding = embedding + self.class_embedding(waves).unflatten(0, (len(labels), -1))
         if self.add_embedding is not None:
-            embedding = embedding + self.add_embedding(text)
+            embedding = embedding + self.add_embedding(text)[:, None]
         return self.time_act(embedding)
 
     def forward(
@@ -229,7 +230,7 @@ class PixelUNet(ModelMixin, ConfigMixin):
             sample: noisy video with its condition [B, C, F, H, W]; H and W are multiples of 2 ** (levels - 1).
             timestep: training timesteps 0..999, one number or [B].
             encoder_hidden_states: text [B, L, D].
-            class_labels: noise level of an upscaler's condition, 0..999, [B].
+            class_labels: 0..999, noise level of an upscaler's condition, [B], or the moment of each keyframe, [B, F].
 
         Returns:
             The prediction [B, out_channels, F, H, W]: noise or v, then the variance channels where the network has them.
@@ -241,7 +242,7 @@ class PixelUNet(ModelMixin, ConfigMixin):
         timesteps = torch.as_tensor(timestep, device=sample.device).expand(batch)
         time = self.embed_time(timesteps, encoder_hidden_states, class_labels)
         text = encoder_hidden_states if self.encoder_hid_proj is None else self.encoder_hid_proj(encoder_hidden_states)
-        context = Context(time.repeat_interleave(frames, 0), text.repeat_interleave(frames, 0), frames)
+        context = Context(time.expand(-1, frames, -1).flatten(0, 1), text.repeat_interleave(frames, 0), frames)
 
         hidden = self.conv_in(sample.transpose(1, 2).flatten(0, 1).contiguous(memory_format=fast_layout(sample)))
         if self.transformer_in is not None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from show1.cascade.folder import BUNDLED
 from show1.errors import CheckpointError, SettingsError
-from show1.models.inflate import inflate, with_more_inputs
+from show1.models.inflate import inflate, with_labels
 from show1.models.loading import load_network, load_scheduler
 from show1.models.unet import PixelUNet
 from show1.training.config import TrainConfig
@@ -64,11 +64,15 @@ def make_network(config: TrainConfig, base: Path) -> nn.Module:
 
 
 def _load(cls: Any, folder: Path, config: TrainConfig) -> nn.Module:
-    """A network with the config's changes; input channels that it did not have are ignored at the start."""
+    """A network with the config's changes; labels that it did not read are ignored at the start."""
     changes = dict(config.network)
-    channels = changes.pop("in_channels", None)
+    labels = changes.pop("class_embed_type", None)
     network = load_network(cls, folder, changes=changes)
-    return network if channels is None else with_more_inputs(network, channels)
+    if labels is None or dict(network.config).get("class_embed_type") == labels:  # type: ignore[arg-type]
+        return network
+    if labels != "timestep":
+        raise SettingsError(f"[network] class_embed_type is '{labels}'; use timestep")
+    return with_labels(network)
 
 
 def _class_name(folder: Path) -> str:

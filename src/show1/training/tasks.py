@@ -14,11 +14,11 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
 from show1.cascade.interpolation import blend_condition, interpolation_call, sample_interpolation
-from show1.cascade.keyframes import coordinates, even_moments, keyframes_call, reads_coordinates, sample_keyframes
+from show1.cascade.keyframes import as_labels, even_moments, keyframes_call, reads_moments, sample_keyframes
 from show1.cascade.latent_upscale import sample_latent_upscale
 from show1.cascade.pixel_upscale import first_frame_call, pixel_call, sample_first_frame, sample_pixel_upscale, with_first_frame
 from show1.cascade.settings import PUBLISHED, SamplerSettings
-from show1.cascade.stage import Sampler, Text, enlarge
+from show1.cascade.stage import Sampler, Text, enlarge, repeat_to
 from show1.diffusion.denoise import Network, as_video, restart
 from show1.diffusion.objective import Objective
 from show1.errors import SettingsError
@@ -62,7 +62,8 @@ class DenoisingTask(Task):
             if isinstance(module, nn.Dropout) and module.p > 0:
                 module.p = config.temporal_dropout
         self.scheduler = make_scheduler(config, base)
-        self.objective = Objective(self.scheduler, max_timestep=config.max_timestep, min_snr_gamma=config.min_snr_gamma or None)
+        chosen = {"max_timestep": config.max_timestep, "min_snr_gamma": config.min_snr_gamma or None, "shift": config.timestep_shift}
+        self.objective = Objective(self.scheduler, **chosen)
         self.text: TrainingText = make_text(self.text_kind, config, source, base, folder)
         self.wanted = Wanted(arrays=self.text.arrays)
         if config.train_text:
@@ -135,10 +136,6 @@ class KeyframesTask(DenoisingTask):
             return 1.0
         return 1.0 + (self.config.object_weight - 1.0) * clips.objects_in(clean)
 
-    def located(self, call: Network, moments: Tensor, size: tuple[int, int]) -> Network:
-        """The network, told where and when it looks if it reads that; `moments` are shares of the clip, [F] or [B, F]."""
-        return keyframes_call(call, coordinates(moments.to(self.device), size)) if reads_coordinates(self.network) else call
-
 
 class KeyframesImage(KeyframesTask):
     """Single pictures: where the keyframe network's spatial layers are learned, cheaply."""
@@ -153,12 +150,15 @@ class KeyframesImage(KeyframesTask):
         return clips.draw(clips.sizes.low), self._call(clips)
 
     def _call(self, clips: Clips) -> Network:
-        network = self.network
+        network, labels = self.network, {}
+        if reads_moments(network):
+            labels = {"class_labels": as_labels(clips.times * FPS / (CLIP_FRAMES - 1)).flatten().to(self.device)}
 
         def call(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-            return network(noisy.squeeze(2), timestep, text).sample.unsqueeze(2)
+            told = {name: repeat_to(value, len(noisy)) for name, value in labels.items()}
+            return network(noisy.squeeze(2), timestep, text, **told).sample.unsqueeze(2)
 
-        return self.located(call, clips.times * FPS / (CLIP_FRAMES - 1), clips.sizes.low)
+        return call
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips, SHEET_GUIDANCE)
@@ -180,8 +180,7 @@ class Keyframes(KeyframesTask):
         return frame_times(0, self.config.frames, KEYFRAME_EVERY)
 
     def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        size = clips.sizes.low
-        return clips.draw(size), self.located(self.sampler().predict, even_moments(self.config.frames), size)
+        return clips.draw(clips.sizes.low), keyframes_call(self.sampler(), even_moments(self.config.frames))
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips, SHEET_GUIDANCE)
