@@ -66,6 +66,12 @@ def measured(step: Any, batch_size: int, steps: int, peak: Any) -> Result:
     return Result((steps - WARM_UP) * batch_size / seconds, peak.read()[0], losses)
 
 
+def forget_moments(network: Any) -> None:
+    """Let a keyframe network no longer read its frames' moments: the published class cannot."""
+    network.class_embedding = None
+    network.register_to_config(class_embed_type=None)
+
+
 def record_batches(trainer: Any, folder: Path, steps: int) -> None:
     """What each step asks of the network, and what it should have answered: one file a step, for another class of the same network."""
     import numpy as np
@@ -115,6 +121,8 @@ def run(stage: str, sprites: Path, options: argparse.Namespace, record: Path | N
     config = replace(stage_config(stage, options.steps, precision), rates={}, decay_steps=0, compile=backend)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, Path(folder) / stage, base=Path(folder), sprites=sprites)
+        if options.published and stage == "keyframes":
+            forget_moments(trainer.task.network)
         if record:
             record_batches(trainer, record, options.steps)
             answer.put({"learning_rate": config.learning_rate, "weight_decay": config.weight_decay, "gradient_clip": config.gradient_clip})

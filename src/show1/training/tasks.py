@@ -62,8 +62,8 @@ class DenoisingTask(Task):
             if isinstance(module, nn.Dropout) and module.p > 0:
                 module.p = config.temporal_dropout
         self.scheduler = make_scheduler(config, base)
-        chosen = {"max_timestep": config.max_timestep, "min_snr_gamma": config.min_snr_gamma or None, "shift": config.timestep_shift}
-        self.objective = Objective(self.scheduler, **chosen)
+        gamma, shift = config.min_snr_gamma or None, config.timestep_shift
+        self.objective = Objective(self.scheduler, max_timestep=config.max_timestep, min_snr_gamma=gamma, shift=shift)
         self.text: TrainingText = make_text(self.text_kind, config, source, base, folder)
         self.wanted = Wanted(arrays=self.text.arrays)
         if config.train_text:
