@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from show1.cascade.interpolation import blend_condition
+from show1.errors import SettingsError
 from show1.training.chance import Chance
 from show1.training.clips import EmojiClips, EmojiSource, Wanted, frame_times
 from show1.training.config import TrainConfig
@@ -109,3 +110,9 @@ def test_objects_weigh_more_when_asked(runs: Path, sprites: Path, config: Config
     clean, _ = task.example(clips, chance)
     weights = task.pixel_weights(clips, clean)
     assert weights.shape == (2, 1, *clean.shape[2:]) and set(weights.unique().tolist()) == {1.0, 5.0}
+
+
+def test_a_network_for_other_inputs_is_refused(inputs: Callable[..., Any], config: Config) -> None:
+    network = {**config("keyframes-image").network, "in_channels": 4}
+    with pytest.raises(SettingsError, match=r"in_channels is 4, but the stage 'keyframes-image' gives its network 3"):
+        inputs("keyframes-image", network=network)

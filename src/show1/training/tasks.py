@@ -55,9 +55,13 @@ class DenoisingTask(Task):
 
     text_kind = "t5"
     """How the stage's text is encoded: `t5` or `clip`."""
+    channels = 3
+    """Channels that the network is given; 0 where that is not known from the start."""
 
     def __init__(self, config: TrainConfig, source: ClipSource, base: Path, device: torch.device, folder: Path) -> None:
         super().__init__(config, source, base, device)
+        if self.channels:
+            self.check_channels(self.channels)
         for module in self.network.modules():
             if isinstance(module, nn.Dropout) and module.p > 0:
                 module.p = config.temporal_dropout
@@ -70,6 +74,12 @@ class DenoisingTask(Task):
             self.modules[self.text.encoder_name] = self.text.encoder
         else:
             self.text.encoder.requires_grad_(False).eval().to(device)
+
+    def check_channels(self, given: int) -> None:
+        """Raise SettingsError if the network does not read as many channels as the stage gives it."""
+        read = self.network.config.in_channels
+        if read != given:
+            raise SettingsError(f"[network] in_channels is {read}, but the stage '{self.config.stage}' gives its network {given}")
 
     def sampler(self, settings: SamplerSettings | None = None) -> Sampler:
         """The network as sampling sees it."""
@@ -191,6 +201,7 @@ class Interpolation(DenoisingTask):
     """The frames from one keyframe to the next."""
 
     component = "interpolation_unet"
+    channels = 7
 
     def times(self, chance: Chance) -> Tensor:
         pairs = (CLIP_FRAMES - 1) // KEYFRAME_EVERY
@@ -215,6 +226,8 @@ class Interpolation(DenoisingTask):
 
 class Upscaler(DenoisingTask):
     """What both pixel upscalers share: a window of a clip, large and enlarged-and-noised."""
+
+    channels = 6
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -282,6 +295,7 @@ class Latent(DenoisingTask):
 
     component = "latent_unet"
     text_kind = "clip"
+    channels = 0  # as many as the VAE's latents have
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -291,6 +305,7 @@ class Latent(DenoisingTask):
         if folder is None:
             raise SettingsError("the latent stage trains on a VAE's latents: name its folder as `vae` in [start]")
         self.vae = load_network(AutoencoderKL, folder).requires_grad_(False).to(self.device)
+        self.check_channels(self.vae.config.latent_channels)
         self.latents = latents_for(self.source, self.vae, folder)
         self.wanted = Wanted(frames=self.latents.from_frames, arrays=(*self.wanted.arrays, *self.latents.arrays))
 
