@@ -13,9 +13,10 @@ import tiny
 from show1 import Show1Pipeline, write_video
 from show1.cascade.settings import STAGES
 from show1.errors import DataError, PromptError, SettingsError, Show1Error
+from show1.runs.locking import RunBusyError
 from show1.runs.progress import Progress
 from show1.runs.request import Request
-from show1.runs.run import Run, RunBusyError, find_runs
+from show1.runs.run import Run
 from show1.video import read_metadata
 
 ASKED = Request(prompt="a rocket flies over the ocean", seed=3)
@@ -167,15 +168,6 @@ def test_a_preview_is_a_video_of_a_stage(pipeline: Show1Pipeline, tmp_path: Path
     run.advance(pipeline)
     assert run.preview("keyframes").name == "preview-keyframes.mp4" and read_metadata(run.preview("keyframes")) == {}
     assert run.pictures("keyframes").shape == (3, 8, 16, 3)
-
-
-def test_runs_are_found_newest_first(tmp_path: Path) -> None:
-    for seed in range(3):
-        Run.create(tmp_path / f"run-{seed}", replace(ASKED, seed=seed))
-    (tmp_path / "other").mkdir()
-    (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged" / "run.json").write_text("{")
-    assert [run.request.seed for run in find_runs(tmp_path)] == [2, 1, 0]
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ from show1.cascade.folder import best_device, best_dtype
 from show1.cascade.pipeline import Show1Pipeline
 from show1.errors import CheckpointError, DataError, PromptError, SettingsError, Show1Error
 from show1.runs.fingerprint import fingerprints
+from show1.runs.making import encode_texts
 from show1.runs.manifest import write_manifest
 from show1.runs.request import OWN_COMPONENTS, Request
-from show1.runs.run import Run, encode_texts
+from show1.runs.run import Run
 from show1.runs.stage_files import file_entry
 
 logger = logging.getLogger(__name__)
