@@ -104,7 +104,6 @@ class StageWorker:
     """
 
     def __init__(self, plan: Plan, stage: str) -> None:
-        torch.set_num_threads(plan.threads)
         self.plan, self.stage, self.folder = plan, stage, BatchFolder(Path(plan.root))
         self.prints: dict[str, str] = {}
 
@@ -120,6 +119,7 @@ class StageWorker:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Take the row's run one stage further, and try again where that fails."""
+        torch.set_num_threads(self.plan.threads)  # here: OpenMP's number is the calling thread's own, and Ray begins with 1
         while not row["error"]:
             count = self.plan.retries + 1  # where not even that can be written
             try:
