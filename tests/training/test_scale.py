@@ -82,10 +82,10 @@ def test_two_processes_of_two_parts_make_the_curve_of_one(processes: worker.Runs
     assert (tmp_path / "run" / "final" / "pixel_upscale_unet" / "config.json").is_file()
 
 
-def test_sharded_processes_make_the_curve_of_one_and_its_samples_and_one_goes_on(
+def test_sharded_processes_make_the_curve_of_one_and_one_goes_on(
     runs: Path, sprites: Path, processes: worker.Runs, config: Config, single: Path, tmp_path: Path
 ) -> None:
-    begun, whole = config("pixel", **{**VALUES, "steps": 1, "sample_every": 1}), config("pixel", **VALUES)
+    begun, whole = config("pixel", **{**VALUES, "steps": 1}), config("pixel", **VALUES)
     assert processes.together(begun, tmp_path / "run", free_port(), FSDP) == [0, 0]
     network = load_network(PixelUNet, tmp_path / "run" / "final" / "pixel_upscale_unet")
     assert json.loads((tmp_path / "run/final/pixel_upscale_unet/config.json").read_text())["_class_name"] == "PixelUNet"
@@ -93,9 +93,13 @@ def test_sharded_processes_make_the_curve_of_one_and_its_samples_and_one_goes_on
     parts = [json.loads((tmp_path / f"held{rank}.json").read_text()) for rank in (0, 1)]
     assert sum(part["averages"] for part in parts) == size and sum(part["optimizer"] for part in parts) == 2 * size
     assert all(part["averages"] < 0.6 * size for part in parts), "each holds about half"
-    assert sorted(p.name for p in (tmp_path / "run" / "samples").iterdir()) == ["step-1.mp4", "step-1.png"]
     Trainer(whole, tmp_path / "run", base=runs, sprites=sprites).run()
     assert_same_run(tmp_path / "run", single)
+
+
+def test_sharded_processes_draw_samples(processes: worker.Runs, config: Config, tmp_path: Path) -> None:
+    assert processes.together(config("keyframes", steps=1, sample_every=1, train_text=False), tmp_path / "run", free_port(), FSDP) == [0, 0]
+    assert sorted(p.name for p in (tmp_path / "run" / "samples").iterdir()) == ["step-1.mp4", "step-1.png"]
 
 
 def test_a_trained_text_encoder_is_spread_too(runs: Path, sprites: Path, processes: worker.Runs, config: Config, tmp_path: Path) -> None:
