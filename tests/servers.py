@@ -17,7 +17,7 @@ import uvicorn
 
 from show1.serving.app import Parts, make_app
 
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 @contextmanager
@@ -61,7 +61,11 @@ class Process:
 
     def wait_until_up(self) -> "Process":
         """Until it answers."""
-        wait_for(self._answers)
+        try:
+            wait_for(self._answers)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _answers(self) -> bool:

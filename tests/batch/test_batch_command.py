@@ -29,7 +29,7 @@ def cluster() -> Iterator[str]:
     """Ray embedded in this process, and its address for others."""
     import ray
 
-    with connected(None, 4):
+    with connected(None, 1):  # two CPUs, which the workers share: Ray starts a process for each
         yield ray.get_runtime_context().gcs_address
 
 

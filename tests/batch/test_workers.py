@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from show1 import Show1Pipeline
-from show1.batch.cluster import share
+from show1.batch.cluster import ClusterError, connected, share
 from show1.batch.workers import Plan, StageWorker, load_stage
 from show1.cascade.settings import STAGES
 from show1.models.outline import Outline
@@ -83,3 +83,8 @@ def test_errors_go_into_the_row(plan: Plan, changes: dict[str, Any], told: str, 
 def test_all_workers_find_a_place(asked: tuple[int, float, float, bool], cpus: float, gpus: float) -> None:
     found = share(*asked)
     assert (found.cpus, found.gpus) == (cpus, gpus) and asked[0] * found.cpus < asked[1]
+
+
+def test_ray_client_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ClusterError, match=r"ray://h:10001.*--address HOST:PORT"), connected("ray://h:10001", 4):
+        pass

@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,16 +10,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+import processes
 from show1.cli import app
 from show1.runs.run import Run
 
 PROMPT = "a rocket flies over the ocean"
-STEPS = "keyframes=20,interpolation=20,first_frame=20,pixel=20,latent=50"  # long enough to be killed in
-
-
-def heed_interrupts() -> None:
-    """In a child: take Ctrl-C as a terminal sends it, even where the tests run in the background and ignore it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+STEPS = "keyframes=6,interpolation=6,first_frame=6,pixel=6,latent=30"  # long enough to be killed in
 
 
 def show1(*arguments: object) -> Result:
@@ -37,21 +31,21 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
-def start(arguments: list[object]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "show1", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_interrupts
-    )
-
-
-def stop_when_there(process: subprocess.Popen[str], path: Path, how: signal.Signals) -> str:
-    """Send the signal as soon as the file is there; what the process said."""
+def stop_when_there(arguments: list[object], path: Path, how: signal.Signals, said: Path) -> int:
+    """Run the command and send the signal as soon as the file is there; its exit status."""
+    process = processes.show1(*arguments, said=said)
     while not path.exists():
-        assert process.poll() is None, process.communicate()[0]
+        assert process.is_alive(), said.read_text()
         time.sleep(0.002)
-    process.send_signal(how)
-    return process.communicate(timeout=60)[0]
+    os.kill(process.pid, how)
+    process.join(60)
+    return int(process.exitcode)
+
+
+@pytest.fixture
+def said(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a command in another process writes."""
+    return tmp_path_factory.mktemp("said") / "said.txt"
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +56,17 @@ def unbroken(saved_pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return contents(folder)
 
 
-def test_killed_at_several_points_a_run_ends_in_the_same_bytes(saved_pipeline: Path, tmp_path: Path, unbroken: dict[str, bytes]) -> None:
+def test_killed_at_several_points_a_run_ends_in_the_same_bytes(
+    saved_pipeline: Path, tmp_path: Path, unbroken: dict[str, bytes], said: Path
+) -> None:
     folder = tmp_path / "v.run"
     for arguments, file in (
         (asked(saved_pipeline, tmp_path / "v.mp4"), "run.json"),
         (["resume", folder, "--device", "cpu"], "keyframes.safetensors"),
         (["resume", folder], "pixel.safetensors"),
     ):
-        process = start(arguments)
-        stop_when_there(process, folder / file, signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL and not (tmp_path / "v.mp4").exists()
+        assert stop_when_there(arguments, folder / file, signal.SIGKILL, said) == -signal.SIGKILL
+        assert not (tmp_path / "v.mp4").exists()
         assert Run.open(folder).state in ("waiting", "stopped")
     result = show1("resume", folder)
     assert result.exit_code == 0, result.output
@@ -80,12 +75,14 @@ def test_killed_at_several_points_a_run_ends_in_the_same_bytes(saved_pipeline: P
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_goes_on_too(
-    saved_pipeline: Path, tmp_path: Path, unbroken: dict[str, bytes]
+    saved_pipeline: Path, tmp_path: Path, unbroken: dict[str, bytes], said: Path
 ) -> None:
-    process = start(asked(saved_pipeline, tmp_path / "v.mp4"))
-    said = stop_when_there(process, tmp_path / "v.run" / "interpolation.safetensors", signal.SIGINT)
-    assert process.returncode == 130 and "Traceback" not in said
-    assert re.search(r"stopped \(keyframes.* finished\); go on with: show1 resume \S*v\.run", said), said
+    status = stop_when_there(
+        asked(saved_pipeline, tmp_path / "v.mp4"), tmp_path / "v.run" / "interpolation.safetensors", signal.SIGINT, said
+    )
+    text = said.read_text()
+    assert status == 130 and "Traceback" not in text, text
+    assert re.search(r"stopped \(keyframes.* finished\); go on with: show1 resume \S*v\.run", text), text
     made = Run.open(tmp_path / "v.run").read()["stages"]["keyframes"]["finished"]
     assert show1(*asked(saved_pipeline, tmp_path / "v.mp4")).exit_code == 0
     assert Run.open(tmp_path / "v.run").read()["stages"]["keyframes"]["finished"] == made

@@ -9,10 +9,13 @@ from typing import Any
 import av
 import httpx
 import pytest
-from gradio_client import Client
+import torch
+from gradio_client import Client, handle_file
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from servers import Process
+from show1.runs.run import Run
 from show1.serving.keys import KeyStore
 from show1.serving.store import JobStore, Limits
 
@@ -32,8 +35,8 @@ def frames(path: str) -> int:
 
 
 def test_stages_come_one_by_one_and_then_the_video(page_client: Client) -> None:
-    job = page_client.submit(PROMPT, "7", "latent", "", "3", "", api_name="/make")
-    job.result(timeout=60)
+    job = page_client.submit(PROMPT, "7", "latent", "", "3", "", 1, None, api_name="/make")
+    job.result(timeout=240)
     outputs = job.outputs()
     arrived = [next(n for n, values in enumerate(outputs) if isinstance(values[place], str)) for place in range(1, 6)]
     video, *stages = arrived
@@ -45,10 +48,22 @@ def test_stages_come_one_by_one_and_then_the_video(page_client: Client) -> None:
     assert past[0]["caption"] == f"{PROMPT} · seed 7"
 
 
-def test_what_cannot_be_made_is_said(page_client: Client) -> None:
+def test_what_cannot_be_made_is_said(page_client: Client, tmp_path: Path) -> None:
     for values, text in ((("", "7"), "prompt is empty"), ((PROMPT, "seven"), "seed must be a whole number")):
         with pytest.raises(Exception, match=text):
-            page_client.predict(*values, "latent", "", "", "", api_name="/make")
+            page_client.predict(*values, "latent", "", "", "", 1, None, api_name="/make")
+    Image.new("RGB", (16, 8)).save(tmp_path / "first.bmp")
+    with pytest.raises(Exception, match="must be a whole PNG, JPEG, WEBP file"):
+        page_client.predict(PROMPT, "7", "latent", "", "", "", 1, handle_file(tmp_path / "first.bmp"), api_name="/make")
+
+
+def test_a_video_from_a_picture_and_of_another_length(server: Process, page_client: Client, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 32), "orange").save(tmp_path / "first.png")
+    values = page_client.predict(PROMPT, "9", "keyframes", "", "", "", 2, handle_file(tmp_path / "first.png"), api_name="/make")
+    assert "finished in" in values[0] and frames(values[1]) == 8
+    (kept,) = (path for path in (server.store / "pictures").iterdir() if path.read_bytes() == (tmp_path / "first.png").read_bytes())
+    run = Run.open(server.store / "videos" / kept.name)
+    assert run.request.frames == 15 and (run.pictures("keyframes")[0].float().mean((0, 1)) - torch.tensor([255, 165, 0])).abs().max() < 3
 
 
 def test_nothing_on_the_page_comes_from_elsewhere(server: Process) -> None:

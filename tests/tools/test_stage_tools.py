@@ -109,7 +109,7 @@ def test_upscaling_follows_seed_prompt_and_size(pipeline: Show1Pipeline, tmp_pat
         "d": {"seed": 1, "prompt": "two turtles"},
         "e": {"seed": 1, "size": (21, 30)},
     }.items():
-        made[name] = upscale_clip(pipeline, source, tmp_path / f"{name}.mp4", settings=WINDOWS, **options)
+        made[name] = upscale_clip(pipeline, source, tmp_path / f"{name}.mp4", scale=2.0, settings=WINDOWS, **options)
     assert made["a"].read_bytes() == made["b"].read_bytes()
     first = {name: clips.read(path)[1] for name, path in made.items()}
     assert first["a"].shape == (3, 18, 30, 3) and first["e"].shape == (3, 30, 20, 3)

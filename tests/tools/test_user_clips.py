@@ -10,6 +10,7 @@ from PIL import Image
 import clips
 from show1.errors import DataError, SettingsError
 from show1.tools.clips import Clip
+from show1.tools.sizes import usual_scale
 from show1.tools.writing import write_clip
 from show1.video import read_metadata
 
@@ -25,6 +26,11 @@ def test_pictures_come_with_their_times(tmp_path: Path) -> None:
     read = list(clip.pictures())
     assert [float(time) for _, time in read] == pytest.approx([float(t) for t in times], abs=1e-3)
     assert abs(read[4][0].numpy().astype(int) - clips.picture(4, 24, 16)).mean() < 4
+
+
+def test_without_a_size_a_clip_comes_to_the_models_own_pixels_and_twice_as_large_at_least() -> None:
+    assert usual_scale((128, 80), (576, 320)) == pytest.approx((576 * 320 / (128 * 80)) ** 0.5)
+    assert usual_scale((1920, 1080), (576, 320)) == 2 and usual_scale((2, 2), (576, 320)) == 16
 
 
 def test_an_odd_size_is_read(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
-"""A training run in a process of its own, which tests may kill. Imports come first in a server that forks one process a run."""
+"""A training run in a process of its own, which tests may kill."""
 
 import json
-import multiprocessing
 import os
 import resource
 import signal
@@ -12,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from processes import forking
 from show1.training.config import TrainConfig
 
 PATIENCE = 300
 """Seconds before a run counts as stuck."""
-PRELOAD = ["worker", "show1.training.loop"]
 
 
 def held(trainer: Any) -> dict[str, int]:
@@ -67,8 +66,7 @@ class Runs:
 
     def __init__(self, base: Path, sprites: Path) -> None:
         self.base, self.sprites = base, sprites
-        self.context: Any = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOAD)
+        self.context = forking()
 
     def start(self, config: TrainConfig, folder: Path, *, file_limit: int | None = None, world: dict[str, str] | None = None) -> Any:
         folder.mkdir(parents=True, exist_ok=True)

@@ -43,8 +43,13 @@ def connected(address: str | None, actors: int) -> Iterator[None]:
     """Ray running: as it is where this process has begun it, at an address, or embedded in this process.
 
     Raises:
-        ClusterError: Ray is not installed or cannot be reached.
+        ClusterError: Ray is not installed or cannot be reached, or Ray Client was asked for, through which Ray Data does not work.
     """
+    if address is not None and address.startswith("ray://"):
+        raise ClusterError(
+            f"Ray Data does not work through Ray Client ('{address}'): start the command on a machine of the cluster, with "
+            "--address HOST:PORT as `ray start --head` names it"
+        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its advice for developers
     try:
@@ -62,7 +67,7 @@ def connected(address: str | None, actors: int) -> Iterator[None]:
             ray.init(address="local", **local, **quiet)
         else:
             ray.init(address=address, **quiet)
-    except (OSError, ConnectionError, RuntimeError, ValueError, AssertionError) as error:
+    except Exception as error:  # of many kinds: a node that is too slow to start raises a bare one
         where = "Ray cannot be started here" if address is None else f"there is no Ray cluster at '{address}' that can be reached"
         raise ClusterError(f"{where}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}") from error
     try:

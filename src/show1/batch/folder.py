@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from show1.batch.prompts import BadLine, Job
 from show1.errors import DataError
-from show1.runs.run import RunBusyError
+from show1.runs.locking import RunBusyError
 from show1.runs.stage_files import is_whole
 from show1.video import whole_file
 

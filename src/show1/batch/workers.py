@@ -21,9 +21,10 @@ from show1.cascade.folder import best_device, best_dtype
 from show1.cascade.pipeline import Show1Pipeline
 from show1.errors import CheckpointError, DataError, PromptError, SettingsError, Show1Error
 from show1.runs.fingerprint import fingerprints
+from show1.runs.making import encode_texts
 from show1.runs.manifest import write_manifest
 from show1.runs.request import OWN_COMPONENTS, Request
-from show1.runs.run import Run, encode_texts
+from show1.runs.run import Run
 from show1.runs.stage_files import file_entry
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,6 @@ class StageWorker:
     """
 
     def __init__(self, plan: Plan, stage: str) -> None:
-        torch.set_num_threads(plan.threads)
         self.plan, self.stage, self.folder = plan, stage, BatchFolder(Path(plan.root))
         self.prints: dict[str, str] = {}
 
@@ -119,6 +119,7 @@ class StageWorker:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Take the row's run one stage further, and try again where that fails."""
+        torch.set_num_threads(self.plan.threads)  # here: OpenMP's number is the calling thread's own, and Ray begins with 1
         while not row["error"]:
             count = self.plan.retries + 1  # where not even that can be written
             try:

@@ -102,7 +102,7 @@ def make_video(
 
 def _save_stages(run: Any, output: Path) -> None:
     from show1.cascade.settings import STAGES
-    from show1.runs.run import stage_fps
+    from show1.runs.folder import stage_fps
     from show1.video import write_frames
 
     for stage in STAGES[: STAGES.index(run.request.stop_after)]:

@@ -19,7 +19,9 @@ def upscale(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The video file: .mp4 or .webm.")] = None,
     prompt: Annotated[str, typer.Option(help="What the video shows; it helps to draw what should be there.")] = "",
     negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
-    scale: Annotated[float, typer.Option(help="How many times as wide and high.")] = 2.0,
+    scale: Annotated[
+        float | None, typer.Option(help="How many times as wide and high; to the size of the model's own videos, and twice at least.")
+    ] = None,
     size: Annotated[str | None, typer.Option(help="Width and height in place of --scale, such as 576x320.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; the model's own where not given.")] = None,

@@ -11,8 +11,9 @@ from pathlib import Path
 from PIL import Image
 
 from show1.errors import DataError
+from show1.runs.folder import MANIFEST
 from show1.runs.request import Request, image_name
-from show1.runs.run import MANIFEST, Run
+from show1.runs.run import Run
 
 
 def place_for(output: Path, request: Request, folder: Path | None = None, image: Image.Image | None = None) -> Run:

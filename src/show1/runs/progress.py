@@ -1,10 +1,12 @@
-"""How far a run is: passes through the networks, weighted by what they cost."""
+"""How far a run is: passes through the networks, weighted by the multiplications that they take."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
@@ -45,13 +47,45 @@ class Part:
     network: nn.Module
     passes: int
     positions: int
-    """Pixels or latents that go in, over all passes."""
-    work: float = 1.0
-    """Operations a weight for each position, relative to a UNet's."""
+    """Pixels (of a latent network latents) at its finest level, over all passes."""
+    finer: int = 1
+    """Positions at the finest level for each that goes in."""
 
-    def cost(self, positions: int) -> float:
-        """What so many positions cost: a convolution's operations are its weights times its positions."""
-        return self.work * positions * sum(p.numel() for p in self.network.parameters())
+    @cached_property
+    def each(self) -> float:
+        """What one position costs."""
+        return multiplications(self.network)
+
+    def cost(self, positions: float) -> float:
+        """What so many positions cost."""
+        return self.each * positions
+
+
+_LEVEL = re.compile(r"(down|up)_blocks\.(\d+)\.")
+_ONCE = re.compile(r"emb|add_[kv]|attn2\.to_[kv]")
+"""Weights that meet times and words, not positions."""
+
+
+def multiplications(network: nn.Module) -> float:
+    """How often weights are multiplied for each position at the finest level of a U-Net, of an encoder or of a decoder.
+
+    Every weight meets every position of its own level, of which each next one has a quarter. What attention multiplies besides
+    its weights is left out. On the bundled model this gives the stages 19, 11, 21 and 50 percent of a run where they took
+    21, 16, 20 and 44 percent of its time.
+    """
+    weights = [(name, weight) for name, weight in network.named_parameters() if weight.ndim > 1 and not _ONCE.search(name)]
+    deepest = max((int(found[2]) for name, _ in weights if (found := _LEVEL.match(name))), default=0)
+    coarse = ["mid_block"]
+    coarse += [end for end, blocks in (("conv_in", "down_blocks"), ("conv_out", "up_blocks")) if not hasattr(network, blocks)]
+    return sum(weight.numel() / 4 ** _level(name, deepest, tuple(coarse)) for name, weight in weights)
+
+
+def _level(name: str, deepest: int, coarse: tuple[str, ...]) -> int:
+    """The level of a weight, 0 for the finest."""
+    found = _LEVEL.match(name)
+    if found:
+        return int(found[2]) if found[1] == "down" else deepest - int(found[2])
+    return deepest if name.startswith(coarse) else 0
 
 
 def stage_parts(pipeline: Any, settings: CascadeSettings, has_image: bool = False) -> dict[str, list[Part]]:
@@ -81,7 +115,7 @@ def stage_parts(pipeline: Any, settings: CascadeSettings, has_image: bool = Fals
         "latent": [
             Part(pipeline.vae.encoder, frames, frames * sizes["latent"]),
             part("latent", settings.latent, sum(translated), latents, len(translated)),
-            Part(pipeline.vae.decoder, frames, frames * latents, work=shrink**2),
+            Part(pipeline.vae.decoder, frames, frames * sizes["latent"], finer=shrink**2),
         ],
     }
 
@@ -123,7 +157,7 @@ class Meter:
                 raise StopStageError
 
         def hook(part: Part) -> Callable[..., None]:
-            cost = part.cost(1)
+            cost = part.cost(part.finer)
 
             def passed(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
                 nonlocal spent, step

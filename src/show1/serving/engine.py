@@ -10,8 +10,9 @@ from typing import Any
 
 from PIL import Image
 
+from show1.runs.folder import MANIFEST
 from show1.runs.request import Request
-from show1.runs.run import MANIFEST, Run
+from show1.runs.run import Run
 from show1.serving.files import SPRITESHEET, THUMBNAIL
 from show1.serving.job import Order
 from show1.video import contact_sheet, read_image, whole_file

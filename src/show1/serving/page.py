@@ -16,10 +16,10 @@ from fastapi import FastAPI
 
 from show1.cascade.settings import STAGES
 from show1.serving.files import THUMBNAIL, VARIANTS, preview_file
+from show1.serving.form import TITLES, make_form, order_of
 from show1.serving.job import CANCELLED, COMPLETED, FAILED, OPEN, QUEUED, Job
 from show1.serving.keys import KeyStore
 from show1.serving.offer import Offer
-from show1.serving.ordering import make_order
 from show1.serving.refusals import RefusedError
 from show1.serving.store import UNLIMITED, JobStore, Limits
 
@@ -30,12 +30,6 @@ LOOK_SECONDS = 0.3
 SHOWN_RUNS = 48
 MOST_WATCHING = 64
 """Browsers that may wait for a video at a time."""
-TITLES = {
-    "keyframes": "1 · keyframes",
-    "interpolation": "2 · interpolation",
-    "pixel": "3 · pixel upscaling",
-    "latent": "4 · latent upscaling",
-}
 STYLE = """
 .bar {height: 0.6rem; border-radius: 0.3rem; background: var(--border-color-primary); overflow: hidden; margin-top: 0.3rem}
 #past .grid-container {grid-template-columns: repeat(6, 1fr)}
@@ -80,7 +74,7 @@ class _Page:
             job = gr.State("")
             with gr.Row():
                 with gr.Column(scale=2):
-                    fields, make, cancel = self._form()
+                    fields, make, cancel = make_form(self.offer)
                 with gr.Column(scale=3):
                     status = gr.HTML(_status(None))
                     video = gr.Video(label="the video", autoplay=True, loop=True, elem_id="video", interactive=False)
@@ -97,27 +91,6 @@ class _Page:
             blocks.load(self.past, None, [gallery, shown])
         return blocks
 
-    def _form(self) -> tuple[list[Any], gr.Button, gr.Button]:
-        settings = self.offer.settings
-        prompt = gr.Textbox(label="prompt", placeholder="a rocket flies over the ocean at night", lines=2, max_lines=4, elem_id="prompt")
-        gr.Markdown(self._can_draw())
-        with gr.Row():
-            seed = gr.Textbox(label="seed", placeholder="random", elem_id="seed")
-            gr.Dropdown([self.offer.name], label="model", value=self.offer.name, interactive=False)
-        with gr.Accordion("settings", open=False):
-            last = gr.Dropdown([(TITLES[stage], stage) for stage in STAGES], value=STAGES[-1], label="last stage")
-            negative = gr.Textbox(label="what to avoid")
-            steps = gr.Textbox(label="denoising steps of the keyframes", placeholder=str(settings.keyframes.steps))
-            guidance = gr.Textbox(label="guidance of the keyframes", placeholder=str(settings.keyframes.guidance))
-        with gr.Row():
-            make = gr.Button("make the video", variant="primary", elem_id="make")
-            cancel = gr.Button("cancel", elem_id="cancel")
-        return [prompt, seed, last, negative, steps, guidance], make, cancel
-
-    def _can_draw(self) -> str:
-        kinds = {kind: words for kind, words in self.offer.vocabulary.items() if kind != "words"}
-        return "\n".join(f"- *{kind}*: {', '.join(words)}" for kind, words in kinds.items())
-
     def _who(self, request: gr.Request | None) -> tuple[str, Limits]:
         """Name and limits of the key that logged in."""
         name = getattr(request, "username", None)
@@ -128,14 +101,12 @@ class _Page:
             raise gr.Error("this API key was revoked")
         return name, key.limits
 
-    def make(self, request: gr.Request, *values: str | None) -> Iterator[tuple[Any, ...]]:
+    def make(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Ask for a video and show how it comes about; the values are the form's, in its order."""
-        prompt, seed, last, negative, steps, guidance = (value or None for value in values)
-        fields: dict[str, Any] = {"prompt": prompt or "", "seed": seed, "stop_after": last, "negative_prompt": negative}
-        fields |= {name: {"keyframes": number} for name, number in (("steps", steps), ("guidance", guidance)) if number}
         owner, limits = self._who(request)
         try:
-            job = self.store.add(make_order(fields, self.offer), owner, limits)
+            order, picture = order_of(values, self.offer)
+            job = self.store.add(order, owner, limits, picture=picture)
         except RefusedError as error:
             raise gr.Error(error.message, print_exception=False) from None
         yield job.id, _status(job), None, *[None] * len(STAGES)

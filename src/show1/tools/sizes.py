@@ -13,6 +13,7 @@ from show1.errors import SettingsError
 from show1.video import from_uint8
 
 LARGEST_SIDE = 8192
+LARGEST_SCALE = 16
 
 
 def even(width: float, height: float) -> tuple[int, int]:
@@ -25,6 +26,11 @@ def even(width: float, height: float) -> tuple[int, int]:
     if not all(2 <= side <= LARGEST_SIDE for side in size):
         raise SettingsError(f"a video of {size[0]}x{size[1]} cannot be made; sides go from 2 to {LARGEST_SIDE}")
     return size
+
+
+def usual_scale(size: tuple[int, int], trained: tuple[int, int]) -> float:
+    """How many times as wide and high a picture is made: to about as many pixels as the network was trained on, twice at least."""
+    return float(min(max(2.0, math.sqrt(math.prod(trained) / math.prod(size))), LARGEST_SCALE))
 
 
 def multiple_of(network: object) -> int:

@@ -19,7 +19,7 @@ from show1.cascade.stage import Sampler, Text
 from show1.errors import SettingsError
 from show1.text import check_prompt
 from show1.tools.clips import Clip
-from show1.tools.sizes import even, fitted, multiple_of
+from show1.tools.sizes import LARGEST_SCALE, even, fitted, multiple_of, usual_scale
 from show1.tools.writing import as_pictures, check_clip_ending, write_clip
 
 
@@ -32,7 +32,7 @@ def upscale_clip(
     prompt: str = "",
     negative_prompt: str | None = None,
     seed: int = 0,
-    scale: float = 2.0,
+    scale: float | None = None,
     size: tuple[int, int] | None = None,
     settings: CascadeSettings | None = None,
     on_frame: Callable[[], object] | None = None,
@@ -46,7 +46,7 @@ def upscale_clip(
         prompt: what the video shows; it helps the stage to draw what it should.
         negative_prompt: what to avoid; the settings' where None.
         seed: same seed, same file.
-        scale: how many times as wide and high.
+        scale: how many times as wide and high; where None, about as many pixels as the model's own videos have, and twice at least.
         size: (width, height) in place of `scale`, made even.
         settings: in place of the pipeline's: `latent`, `latent_window` and `latent_overlap` are read. Memory grows with
             `latent_window` and with the size, not with the length.
@@ -61,10 +61,12 @@ def upscale_clip(
         raise SettingsError(
             f"latent: {chosen.latent.steps} steps at strength {chosen.latent.strength} leave no step to run; raise one of them"
         )
-    if size is None and not 0.1 <= scale <= 16:
-        raise SettingsError(f"scale is {scale}; use 0.1 to 16")
+    if size is None and scale is not None and not 0.1 <= scale <= LARGEST_SCALE:
+        raise SettingsError(f"scale is {scale}; use 0.1 to {LARGEST_SCALE}")
     check_clip_ending(Path(output))
     clip = Clip(source)
+    if scale is None:
+        scale = usual_scale((clip.width, clip.height), chosen.final_size)
     target = even(*(size or (clip.width * scale, clip.height * scale)))
     avoided = chosen.latent_negative_prompt if negative_prompt is None else negative_prompt
     times: deque[Fraction] = deque()
