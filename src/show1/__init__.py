@@ -27,10 +27,21 @@ _PLACES = {
     "PUBLISHED": "show1.cascade.settings",
     "PixelUNet": "show1.models.unet",
     "write_video": "show1.video",
+    "plan_memory": "show1.memory",  # in no import above: everything below it imports this module
     "ModelMixin": "diffusers",  # diffusers looks for it in the module that a saved pipeline names
 }
 
-__all__ = ["PUBLISHED", "CascadeSettings", "ModelMixin", "PixelUNet", "SamplerSettings", "Show1Output", "Show1Pipeline", "write_video"]
+__all__ = [
+    "PUBLISHED",
+    "CascadeSettings",
+    "ModelMixin",
+    "PixelUNet",
+    "SamplerSettings",
+    "Show1Output",
+    "Show1Pipeline",
+    "plan_memory",
+    "write_video",
+]
 
 
 def __getattr__(name: str) -> Any:

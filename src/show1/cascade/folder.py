@@ -73,9 +73,8 @@ def load_component(folder: Path, library: str, class_name: str, *, dtype: torch.
 
 def load_outline(folder: Path, library: str, class_name: str, dtype: torch.dtype) -> Outline:
     """What is known of a component's network without its weights."""
-    if library == "transformers":
-        return Outline(None, dtype)
-    return read_outline(CLASSES.get(class_name) or _class("diffusers", class_name), folder, dtype)
+    cls = _class("transformers", class_name) if library == "transformers" else CLASSES.get(class_name) or _class("diffusers", class_name)
+    return read_outline(cls, folder, dtype)
 
 
 def _class(library: str, name: str) -> Any:

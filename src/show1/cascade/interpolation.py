@@ -32,12 +32,22 @@ def interpolation_call(sampler: Sampler, condition: Tensor) -> Network:
 
 
 def sample_interpolation(
-    sampler: Sampler, text: Text, keyframes: Tensor, between: int, seeds: list[int], on_step: OnStep | None = None
+    sampler: Sampler,
+    text: Text,
+    keyframes: Tensor,
+    between: int,
+    seeds: list[int],
+    on_step: OnStep | None = None,
+    *,
+    at_a_time: int | None = None,
 ) -> Tensor:
     """Fill in `between` frames between neighbouring keyframes [B, 3, K, H, W].
 
     As published, all windows of a video start from the same noise, and the network's own version of each keyframe
     takes the keyframe's place (the later window's, where two windows meet).
+
+    Args:
+        at_a_time: windows in a batch, where memory is short; all where None.
 
     Returns:
         [B, 3, (K - 1) * (between + 1) + 1, H, W], not clamped.
@@ -51,8 +61,12 @@ def sample_interpolation(
     last = keyframes[:, :, 1:].transpose(1, 2).flatten(0, 1)
     noise = sampler.noise((channels, length, height, width), restart(seeds)).repeat_interleave(pairs, 0)
     generators = restart([seed for seed in seeds for _ in range(pairs)])
-    call = interpolation_call(sampler, blend_condition(first, last, length))
-    windows = sampler.run(call, noise, text.for_windows(pairs), generators, on_step).unflatten(0, (batch, pairs))
+    texts, made = text.for_windows(pairs), []
+    for start in range(0, len(noise), at_a_time or len(noise)):
+        part = slice(start, start + (at_a_time or len(noise)))
+        call = interpolation_call(sampler, blend_condition(first[part], last[part], length))
+        made.append(sampler.run(call, noise[part], texts.of_some(part), generators[part], on_step))
+    windows = torch.cat(made).unflatten(0, (batch, pairs))
 
     inner = windows[:, :, :, :-1].transpose(1, 2).flatten(2, 3)  # [B, 3, pairs * (between + 1), H, W]
     return torch.cat([inner, windows[:, -1, :, -1:]], dim=2)

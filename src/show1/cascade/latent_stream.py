@@ -16,7 +16,7 @@ from torch import Tensor
 
 from show1.cascade.latent_upscale import decode, latent_moments
 from show1.cascade.stage import Sampler, Text
-from show1.diffusion.denoise import OnStep, as_video, denoise, fresh_scheduler, guided
+from show1.diffusion.denoise import OnStep, as_video, denoise, fresh_scheduler
 
 OnWindow = Callable[[int], OnStep | None]
 """Window number -> its step callback."""
@@ -139,5 +139,5 @@ class Translation:
             return sample
 
         generators = [frame_generator(self.seed, window.first + k, 1) for k in range(len(window.starts))]
-        predict = guided(self.sampler.predict, self.text.positive, self.text.negative, self.sampler.settings.guidance)
+        predict = self.sampler.guided(self.sampler.predict, self.text)
         denoise(predict, as_video(torch.cat(window.starts), 1), scheduler, timesteps, generators, blend)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from show1.cascade.stage import STATE, Sampler, Text
-from show1.diffusion.denoise import OnStep, as_frames, as_video, denoise, fresh_scheduler, guided, restart
+from show1.diffusion.denoise import OnStep, as_frames, as_video, denoise, fresh_scheduler, restart
 from show1.video import from_uint8, to_uint8
 
 
@@ -24,8 +24,19 @@ def resize(video: Tensor, size: tuple[int, int]) -> Tensor:
 
 def resize_pictures(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize 8-bit pictures [N, H, W, 3] to `size` (width, height)."""
-    resized = [np.asarray(Image.fromarray(frame.numpy()).resize(size, Image.Resampling.BICUBIC)) for frame in frames]
+    return _resize(frames, list(size))
+
+
+@torch.library.custom_op("show1::resize", mutates_args=())
+def _resize(frames: Tensor, size: Sequence[int]) -> Tensor:
+    """`resize_pictures` as an operation, so that its memory can be told without pictures (show1.memory)."""
+    resized = [np.asarray(Image.fromarray(frame.numpy()).resize((size[0], size[1]), Image.Resampling.BICUBIC)) for frame in frames]
     return torch.from_numpy(np.stack(resized))
+
+
+@_resize.register_fake
+def _(frames: Tensor, size: Sequence[int]) -> Tensor:
+    return frames.new_empty(len(frames), size[1], size[0], 3)
 
 
 def latent_moments(vae: Any, frames: Tensor) -> DiagonalGaussianDistribution:
@@ -70,6 +81,6 @@ def sample_latent_upscale(
         starts.append(scheduler.add_noise(latents, noise, timesteps[:1].expand(len(latents))))
     start = as_video(torch.cat(starts), len(seeds))
 
-    predict = guided(sampler.predict, text.positive, text.negative, settings.guidance)
+    predict = sampler.guided(sampler.predict, text)
     latents = denoise(predict, start, scheduler, timesteps, generators, on_step)
     return as_video(torch.cat(list(decode(vae, latents))), len(seeds))

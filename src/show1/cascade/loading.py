@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Any
 
 from show1.errors import SettingsError
@@ -24,6 +25,19 @@ def quiet_libraries() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
+NETWORKS = (
+    "text_encoder",
+    "keyframes_unet",
+    "interpolation_unet",
+    "first_frame_unet",
+    "pixel_upscale_unet",
+    "latent_text_encoder",
+    "latent_unet",
+    "vae",
+)
+"""The components that have weights."""
+
+
 def load_model(model: str | None, device: str | None = None, dtype: str | None = None) -> Any:
     """A pipeline on its device.
 
@@ -36,19 +50,40 @@ def load_model(model: str | None, device: str | None = None, dtype: str | None =
         SettingsError: a device or dtype that cannot be used.
         CheckpointError: there is no such model, or it is damaged.
     """
+    where, kind = chosen_place(device, dtype)
+    return read_model(model, kind).to(where)
+
+
+def load_outlines(model: str | None, device: str | None = None, dtype: str | None = None) -> tuple[Any, Any, Any]:
+    """A pipeline without weights, and the device and the dtype that `load_model` would take; errors as there."""
+    where, kind = chosen_place(device, dtype)
+    return read_model(model, kind, NETWORKS), where, kind
+
+
+def read_model(model: str | None, dtype: Any, outlines: Collection[str] = ()) -> Any:
+    """A pipeline in main memory, some of its networks without weights."""
+    from show1 import Show1Pipeline
+
+    if model == "published":
+        return Show1Pipeline.from_published(dtype=dtype, outlines=outlines)
+    return Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, dtype=dtype, outlines=outlines)
+
+
+def chosen_place(device: str | None, dtype: str | None) -> tuple[Any, Any]:
+    """The device and dtype of names, or what suits this machine.
+
+    Raises:
+        SettingsError: one that cannot be used.
+    """
     import torch
 
-    from show1 import Show1Pipeline
     from show1.cascade.folder import best_device, best_dtype
 
     where = chosen_device(device) if device else best_device()
     names = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
     if dtype is not None and dtype not in names:
         raise SettingsError(f"unknown dtype '{dtype}'; known: {', '.join(names)}")
-    kind = names[dtype] if dtype else best_dtype(where)
-    if model == "published":
-        return Show1Pipeline.from_published(dtype=kind).to(where)
-    return Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, dtype=kind).to(where)
+    return where, names[dtype] if dtype else best_dtype(where)
 
 
 def chosen_device(name: str) -> Any:

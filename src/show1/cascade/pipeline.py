@@ -41,6 +41,7 @@ from show1.cascade.model_card import model_card
 from show1.cascade.pixel_upscale import sample_first_frame, sample_pixel_upscale
 from show1.cascade.settings import PUBLISHED, STAGES, CascadeSettings, SamplerSettings
 from show1.cascade.stage import Sampler, Text
+from show1.cascade.thrift import Thrift
 from show1.diffusion.denoise import OnStep
 from show1.diffusion.windows import plan_windows
 from show1.errors import PromptError
@@ -180,6 +181,15 @@ class Show1Pipeline(DiffusionPipeline):
         )
         self.load_text_encoder: Callable[[], nn.Module] | None = None
         """Where set, T5 is loaded by it when a prompt is to be encoded, and freed again afterwards."""
+        self.thrift = Thrift()
+
+    def spare(self, thrift: Thrift) -> None:
+        """Work in smaller portions from now on, or in whole ones again: memory against time."""
+        self.thrift = thrift
+        if thrift.tiling:
+            self.vae.enable_tiling()
+        else:
+            self.vae.disable_tiling()
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path | None = None, **options: Any) -> Show1Pipeline:
@@ -386,7 +396,8 @@ class Show1Pipeline(DiffusionPipeline):
 
     def _sampler(self, component: str, settings: SamplerSettings) -> Sampler:
         unet, scheduler = getattr(self, f"{component}_unet"), getattr(self, f"{component}_scheduler")
-        return Sampler(unet, scheduler, settings, self._execution_device)
+        apart = component.removesuffix("_upscale") in self.thrift.apart
+        return Sampler(unet, scheduler, settings, self._execution_device, apart)
 
     def _keyframes(self, call: Call, text: Text | None) -> Tensor:
         assert text is not None
@@ -401,8 +412,10 @@ class Show1Pipeline(DiffusionPipeline):
         assert keyframes is not None and text is not None
         s = call.settings
         sampler = self._sampler("interpolation", s.interpolation)
-        on_step = call.on_step("interpolation", s.interpolation.steps)
-        return sample_interpolation(sampler, text, keyframes, s.between, call.seeds, on_step)
+        windows = (keyframes.shape[2] - 1) * len(call.seeds)
+        batches = -(-windows // (self.thrift.windows or windows or 1))
+        on_step = call.on_step("interpolation", s.interpolation.steps * batches)
+        return sample_interpolation(sampler, text, keyframes, s.between, call.seeds, on_step, at_a_time=self.thrift.windows)
 
     def _pixel_upscaled(self, call: Call, text: Text | None, output: Show1Output) -> Tensor:
         low, s = output.interpolated, call.settings

@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokeniz
 from show1.cascade.folder import find_folder
 from show1.cascade.settings import PUBLISHED
 from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer, read_json
-from show1.models.outline import Outline, read_outline
+from show1.models.outline import read_outline
 from show1.models.unet import PixelUNet
 
 # diffusers 0.19 ended DPM-Solver++ at its smallest sigma; later versions end at zero unless told, which changes the pictures.
@@ -71,14 +71,16 @@ def load_published(
         name: read_outline(kind, folder, options["dtype"]) if name in outlines else load_network(kind, folder, **options)
         for name, (kind, folder) in networks.items()
     }
-    encoder = "latent_text_encoder"
-    made[encoder] = (
-        Outline(None, options["dtype"]) if encoder in outlines else load_transformer(CLIPTextModel, latent / "text_encoder", **options)
-    )
+    folder = latent / "text_encoder"
+    if "latent_text_encoder" in outlines:
+        made["latent_text_encoder"] = read_outline(CLIPTextModel, folder, options["dtype"])
+    else:
+        made["latent_text_encoder"] = load_transformer(CLIPTextModel, folder, **options)
+    t5 = base / "text_encoder"
+    made["text_encoder"] = read_outline(T5EncoderModel, t5, options["dtype"]) if "text_encoder" in outlines else None
     pipeline = cls(
         **made,
         tokenizer=load_tokenizer(T5Tokenizer, base / "tokenizer"),
-        text_encoder=None,
         keyframes_scheduler=solver(base / "scheduler"),
         interpolation_scheduler=solver(inter / "scheduler"),
         first_frame_scheduler=solver(image / "scheduler"),
@@ -89,5 +91,5 @@ def load_published(
         latent_scheduler=solver(latent / "scheduler"),
         settings=PUBLISHED,
     )
-    pipeline.load_text_encoder = lambda: load_transformer(T5EncoderModel, base / "text_encoder", **options)
+    pipeline.load_text_encoder = lambda: load_transformer(T5EncoderModel, t5, **options)
     return pipeline

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from show1.cascade.settings import SamplerSettings
 from show1.diffusion.blending import holding
-from show1.diffusion.denoise import Network, OnStep, as_frames, as_video, denoise, draw_noise, fresh_scheduler, guided
+from show1.diffusion.denoise import Network, OnStep, Predict, as_frames, as_video, denoise, draw_noise, fresh_scheduler, guided
 
 STATE = torch.float32
 """What samples and conditions are kept in between the networks' calls, whatever those compute in."""
@@ -34,6 +34,10 @@ class Text:
         negative = None if self.negative is None else self.negative.repeat_interleave(count, 0)
         return Text(self.positive.repeat_interleave(count, 0), negative)
 
+    def of_some(self, part: slice) -> Text:
+        """The text of some videos."""
+        return Text(self.positive[part], None if self.negative is None else self.negative[part])
+
     def of_each(self) -> list[Text]:
         """The text of each video alone, [1, L, D]."""
         negatives = [None] * len(self.positive) if self.negative is None else self.negative.split(1)
@@ -49,6 +53,8 @@ class Sampler:
     settings: SamplerSettings
     execution_device: torch.device | None = None
     """Where it runs, where that is not where the weights lie (offloading)."""
+    apart: bool = False
+    """Whether guided and unguided predictions are computed one after the other, which takes less memory."""
 
     @property
     def device(self) -> torch.device:
@@ -72,6 +78,10 @@ class Sampler:
         """A video where the network computes, in what samples are kept in."""
         return video.to(self.device, STATE)
 
+    def guided(self, call: Network, text: Text) -> Predict:
+        """What the solver asks: the network's predictions, guided by the text."""
+        return guided(call, text.positive, text.negative, self.settings.guidance, apart=self.apart)
+
     def run(
         self,
         call: Network,
@@ -91,7 +101,7 @@ class Sampler:
             start = scheduler.add_noise(known, noise, scheduler.timesteps[:1].expand(len(known)))
             on_step = holding(scheduler, known, noise, scheduler.timesteps, on_step)
             sample = torch.cat([start / scheduler.init_noise_sigma, sample[:, :, known.shape[2] :]], dim=2)
-        predict = guided(call, text.positive, text.negative, self.settings.guidance)
+        predict = self.guided(call, text)
         return denoise(predict, sample * scheduler.init_noise_sigma, scheduler, scheduler.timesteps, generators, on_step)
 
 

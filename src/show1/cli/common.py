@@ -59,10 +59,10 @@ def named_model(model: str | None) -> str:
     return "bundled" if model is None else str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
-def go_on(run: Any, pipeline: Any, **options: Any) -> None:
-    """Let a run go on to its end; where it is interrupted, say how it goes on."""
+def go_on(run: Any, advance: Callable[[], object]) -> None:
+    """Let a run go on to its end by `advance`; where it is interrupted, say how it goes on."""
     try:
-        run.advance(pipeline, **options)
+        advance()
     except KeyboardInterrupt:
         done = ", ".join(run.finished) or "nothing"
         err.print(f"stopped ({done} finished); go on with: show1 resume {shlex.quote(str(run.folder))}", soft_wrap=True, markup=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,10 +35,13 @@ def generate(
     save_stages: Annotated[bool, typer.Option("--save-stages", help="Write each stage's video beside the output.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory to stay within, such as 8GB: of this process, or of the GPU.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how it would run and what memory it would need.")] = False,
 ) -> None:
     """Make a video from a sentence. Stopped or killed, it goes on with `show1 resume`."""
     asked = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
-    make_video(output, asked, model, steps, guidance, device, dtype, run_folder=run_folder, save_stages=save_stages)
+    options: dict[str, Any] = {"run_folder": run_folder, "save_stages": save_stages, "memory": memory, "dry_run": dry_run}
+    make_video(output, asked, model, steps, guidance, device, dtype, **options)
 
 
 @for_people
@@ -75,6 +80,8 @@ def make_video(
     run_folder: Path | None = None,
     save_stages: bool = False,
     image: Any = None,
+    memory: str | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Make or go on with the run whose video is to be at `output`; say where it is and how long it took."""
     from show1.video import check_ending
@@ -86,18 +93,52 @@ def make_video(
     from show1.runs.request import Request
 
     request = Request(model=named_model(model), ending=output.suffix.lower(), **numbers, **asked)
-    pipeline = load_model(request.model, device, dtype)
-    request.check(pipeline)  # refused before anything is written
+    advance: Callable[[Any], object]
+    if memory is not None or dry_run:
+        pipeline, plans = _planned(request, memory, device, dtype)
+        out.print(str(plans[0]), soft_wrap=True, markup=False)
+        if dry_run:
+            return
+        advance = partial(_advance_as_planned, request.model, plans)
+    else:
+        pipeline = load_model(request.model, device, dtype)
+        request.check(pipeline)  # refused before anything is written
+        advance = partial(_advance, pipeline)
     _tell_unknown_words(pipeline, request.prompt)
     loaded = time.perf_counter()
     run = place_for(output, request, run_folder, image)
-    go_on(run, pipeline)
+    go_on(run, partial(advance, run))
     if save_stages:
         _save_stages(run, output)
     seconds = {stage: entry["seconds"] for stage, entry in run.read()["stages"].items()}
     times = [("start-up", loaded - STARTED), *seconds.items(), ("all", time.perf_counter() - STARTED)]
     told = " · ".join(f"{name} {seconds:.1f} s" for name, seconds in times)
     out.print(f"{output} · seed {run.request.seed} · {told} · run in {run.folder}", soft_wrap=True, markup=False)
+
+
+def _advance(pipeline: Any, run: Any) -> None:
+    run.advance(pipeline)
+
+
+def _advance_as_planned(model: str, plans: list[Any], run: Any) -> None:
+    """Let a run go on by the first of some plans, or by a later one where memory runs out."""
+    from show1.cascade.loading import read_model
+    from show1.memory.within import advance_within, return_freed_memory
+
+    return_freed_memory()
+    advance_within(run, plans, lambda plan, outlines: read_model(model, plan.dtype, outlines))
+
+
+def _planned(request: Any, memory: str | None, device: str | None, dtype: str | None) -> tuple[Any, list[Any]]:
+    """The model without weights, and the plans for a request that fit; the first, without a budget."""
+    from show1.cascade.loading import load_outlines
+    from show1.memory.plan import Planner, bytes_of
+
+    budget = None if memory is None else bytes_of(memory)
+    outlines, where, kind = load_outlines(request.model, device, dtype)
+    settings = request.check(outlines)
+    planner = Planner(outlines, settings, where, kind, request.stop_after, fixed_dtype=dtype is not None)
+    return outlines, [next(planner.plans())] if budget is None else planner.within(budget)
 
 
 def _save_stages(run: Any, output: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,7 +51,7 @@ def resume(
     device = device or _usable(made.get("machine", {}).get("device"))
     pipeline = load_model(opened.request.model, device, dtype or made.get("model", {}).get("dtype"))
     made_now: list[str] = []
-    go_on(opened, pipeline, on_stage=made_now.append)
+    go_on(opened, partial(opened.advance, pipeline, on_stage=made_now.append))
     place = opened.folder / opened.request.output if opened.request.output else opened.video_path
     out.print(
         f"{place.resolve()} · seed {opened.request.seed} · made now: {', '.join(made_now) or 'nothing but the file'}",

@@ -41,12 +41,13 @@ def fresh_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:
     return copy
 
 
-def guided(network: Network, text: Tensor, negative: Tensor | None, scale: float) -> Predict:
-    """Classifier-free guidance (Ho & Salimans 2022, eq. 6): uncond + scale * (cond - uncond), both in one batch.
+def guided(network: Network, text: Tensor, negative: Tensor | None, scale: float, *, apart: bool = False) -> Predict:
+    """Classifier-free guidance (Ho & Salimans 2022, eq. 6): uncond + scale * (cond - uncond).
 
     Args:
         text: [B, L, D] what is asked.
         negative: [B, L, D] what is to be avoided; None, or a scale of at most 1, leaves guidance out.
+        apart: two calls, one after the other, in place of one with both in a batch: less memory.
     """
     if negative is None or scale <= 1.0:
         return lambda sample, timestep: network(sample, timestep, text)
@@ -54,7 +55,10 @@ def guided(network: Network, text: Tensor, negative: Tensor | None, scale: float
 
     def predict(sample: Tensor, timestep: Tensor) -> Tensor:
         channels = sample.shape[1]
-        without, with_text = network(torch.cat([sample, sample]), timestep, both_texts).chunk(2)
+        if apart:
+            without, with_text = network(sample, timestep, negative), network(sample, timestep, text)
+        else:
+            without, with_text = network(torch.cat([sample, sample]), timestep, both_texts).chunk(2)
         noise, variance = with_text[:, :channels], with_text[:, channels:]
         without = without[:, :channels]
         return torch.cat([without + scale * (noise - without), variance], dim=1)  # only the noise is guided, as published

@@ -135,6 +135,20 @@ def make_empty(cls: type[M], folder: Path, changes: Mapping[str, Any] | None = N
         raise CheckpointError(f"no network can be made of '{folder / 'config.json'}': {_short(error)}") from error
 
 
+def make_empty_transformer(cls: Any, folder: Path) -> Any:
+    """A text encoder of a folder's config.json on the meta device, without weights.
+
+    Raises:
+        CheckpointError: missing or unreadable config, or one that no text encoder can be made of.
+    """
+    read_json(folder / "config.json")
+    try:
+        with torch.device("meta"):
+            return cls(cls.config_class.from_pretrained(folder))
+    except (OSError, TypeError, ValueError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"no text encoder can be made of '{folder / 'config.json'}': {_short(error)}") from error
+
+
 def load_network(
     cls: type[M],
     folder: Path,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from show1.models.loading import make_empty
+from show1.models.loading import make_empty, make_empty_transformer
 
 
 class Outline:
@@ -17,11 +17,11 @@ class Outline:
     It is no `nn.Module`, so that it neither is moved to a device nor says where the pipeline runs.
 
     Args:
-        network: on the meta device; None for a text encoder, of which nothing need be known.
+        network: on the meta device.
         dtype: what the weights would be held in.
     """
 
-    def __init__(self, network: nn.Module | None, dtype: torch.dtype) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         self.network, self.dtype = network, dtype
 
     def __getattr__(self, name: str) -> Any:
@@ -34,4 +34,5 @@ def read_outline(cls: Any, folder: Path, dtype: torch.dtype) -> Outline:
     Raises:
         CheckpointError: there is no config, or no network can be made of it.
     """
-    return Outline(make_empty(cls, folder), dtype)
+    make = make_empty if hasattr(cls, "from_config") else make_empty_transformer
+    return Outline(make(cls, folder), dtype)
