@@ -90,3 +90,19 @@ def test_errors_can_weigh_places_differently() -> None:
     weights = torch.zeros_like(CLEAN[:, :1])
     weights[..., 0] = 3.0
     assert torch.allclose(objective().errors(CLEAN + 2.0, CLEAN, weights), 4.0 * weights.flatten(1).mean(1))
+
+
+def test_only_timesteps_of_the_range_are_drawn() -> None:
+    drawn = objective(min_timestep=300, max_timestep=500).draw_timesteps(4000, torch.Generator().manual_seed(0))
+    assert (int(drawn.min()), int(drawn.max())) == (300, 499)
+    for low in (-1, 1000):
+        with pytest.raises(SettingsError, match=f"min_timestep {low}"):
+            objective(min_timestep=low)
+
+
+@pytest.mark.parametrize(("steady", "alike", "moving"), [(0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (0.5, 0.25, 1.0)])
+def test_a_steady_objective_forgives_what_all_frames_get_wrong_alike(steady: float, alike: float, moving: float) -> None:
+    target = torch.zeros(2, 3, 2, 4, 4)
+    wrong = torch.ones_like(target)
+    wrong[1, :, 1] = -1
+    torch.testing.assert_close(objective(steady=steady).errors(wrong, target), torch.tensor([alike, moving]))

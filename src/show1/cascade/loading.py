@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from show1.errors import SettingsError
@@ -24,17 +25,18 @@ def quiet_libraries() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def load_model(model: str | None, device: str | None = None, dtype: str | None = None) -> Any:
+def load_model(model: str | None, device: str | None = None, dtype: str | None = None, adapters: Mapping[str, float] | None = None) -> Any:
     """A pipeline on its device.
 
     Args:
         model: a folder, a hub id, `bundled` (or None) or `published`.
         device: cuda, mps, cpu, ...; the best there is where not given.
         dtype: float32, float16 or bfloat16; what suits the device where not given.
+        adapters: folders of adapters to mix in, each with its weight.
 
     Raises:
         SettingsError: a device or dtype that cannot be used.
-        CheckpointError: there is no such model, or it is damaged.
+        CheckpointError: there is no such model or adapter, or it is damaged.
     """
     import torch
 
@@ -47,8 +49,14 @@ def load_model(model: str | None, device: str | None = None, dtype: str | None =
         raise SettingsError(f"unknown dtype '{dtype}'; known: {', '.join(names)}")
     kind = names[dtype] if dtype else best_dtype(where)
     if model == "published":
-        return Show1Pipeline.from_published(dtype=kind).to(where)
-    return Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, dtype=kind).to(where)
+        pipeline = Show1Pipeline.from_published(dtype=kind)
+    else:
+        pipeline = Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, dtype=kind)
+    for folder in adapters or {}:
+        pipeline.load_lora_weights(folder, adapter_name=folder)
+    if adapters:
+        pipeline.set_adapters(list(adapters), list(adapters.values()))
+    return pipeline.to(where)
 
 
 def chosen_device(name: str) -> Any:

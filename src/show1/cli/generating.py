@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from show1.cli.common import err, for_people, go_on, load_model, named_model, number_or_table, out, quiet_libraries
+from show1.cli.common import err, for_people, go_on, load_model, named_adapters, named_model, number_or_table, out, quiet_libraries
 
 STARTED = time.perf_counter()
 
@@ -21,6 +21,7 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Same seed, same video. Random where not given.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
     model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
+    adapter: Annotated[list[str] | None, typer.Option(help="An adapter's folder, or FOLDER:WEIGHT; as often as you like.")] = None,
     stop_after: Annotated[str, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = "latent",
     steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
     guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
@@ -35,7 +36,8 @@ def generate(
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
 ) -> None:
     """Make a video from a sentence. Stopped or killed, it goes on with `show1 resume`."""
-    asked = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
+    asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
+    asked["adapters"] = named_adapters(adapter)
     make_video(output, asked, model, steps, guidance, device, dtype, run_folder=run_folder, save_stages=save_stages)
 
 
@@ -47,6 +49,7 @@ def animate(
     seed: Annotated[int | None, typer.Option(help="Same seed, same video. Random where not given.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
     model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
+    adapter: Annotated[list[str] | None, typer.Option(help="An adapter's folder, or FOLDER:WEIGHT; as often as you like.")] = None,
     stop_after: Annotated[str, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = "latent",
     steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
     guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
@@ -59,7 +62,8 @@ def animate(
     from show1.video import read_image
 
     first = read_image(image)
-    asked = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
+    asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
+    asked["adapters"] = named_adapters(adapter)
     make_video(output, asked, model, steps, guidance, device, dtype, run_folder=run_folder, image=first)
 
 
@@ -86,7 +90,7 @@ def make_video(
     from show1.runs.request import Request
 
     request = Request(model=named_model(model), ending=output.suffix.lower(), **numbers, **asked)
-    pipeline = load_model(request.model, device, dtype)
+    pipeline = load_model(request.model, device, dtype, request.adapters)
     request.check(pipeline)  # refused before anything is written
     _tell_unknown_words(pipeline, request.prompt)
     loaded = time.perf_counter()

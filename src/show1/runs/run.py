@@ -351,6 +351,7 @@ class Run:
             "negative_prompt": request.negative_prompt,
             "seed": request.seed,
             "model": self._manifest["model"]["name"] or request.model,
+            **({"adapters": dict(request.adapters)} if request.adapters else {}),
             "stop_after": request.stop_after,
             "settings": self._manifest["settings"],
             "show1": self._manifest["versions"]["show1"],

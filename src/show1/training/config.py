@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from show1.errors import SettingsError
-from show1.training.groups import check_rates
+from show1.training.groups import GROUPS, check_rates
 from show1.training.optimizers import OPTIMIZERS
 
 STAGES = ("keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent", "recogniser")
@@ -48,6 +48,29 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """A small change of some layers of a network, trained instead of the network and saved apart from it."""
+
+    layers: tuple[str, ...]
+    """Groups (see `training/groups.py`) whose linear layers and convolutions are changed."""
+    rank: int = 8
+    """Rank of the change of each layer (LoRA, with peft); 0 for a change of full rank."""
+    absorb: tuple[str, ...] = ()
+    """Groups that are changed along with them in training and left out of what is saved: they take in what is not to be learned."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What is written into `adapter.json` beside the rest: what the adapter is for, its prompt, its base model."""
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise SettingsError("[adapter] layers is empty; name a group, such as temporal-attention")
+        for name in (*self.layers, *self.absorb):
+            if name not in GROUPS:
+                raise SettingsError(f"[adapter]: unknown group '{name}'; known: {', '.join(GROUPS)}")
+        if self.rank < 0:
+            raise SettingsError(f"[adapter] rank is {self.rank}; use 1 or more, or 0 for full rank")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """What one run trains, on what, and how."""
 
@@ -77,6 +100,8 @@ class TrainConfig:
     """Clamp of the Min-SNR loss weights; 0 in a file turns them off."""
     object_weight: float = 1.0
     """How much more a pixel of an object weighs in the keyframe network's loss than one of the background: objects are small."""
+    moving_weight: float = 1.0
+    """How much more a pixel weighs in that loss where a clip differs from what stays of it: for motion learned from few clips, of any kind."""
     caption_dropout: float = 0.1
     """Share of captions left empty, for guidance."""
     precision: str = "no"
@@ -117,6 +142,10 @@ class TrainConfig:
     """Standard deviation of the noise on interpolation's keyframes and on a window's first frame, so that errors of earlier stages are met."""
     max_timestep: int | None = None
     """Train on timesteps below this one: 900 in the second phase of the latent stage (expert translation)."""
+    min_timestep: int = 0
+    """Train on timesteps from this one on: what moves where is decided at the noisy ones."""
+    steady: float = 0.0
+    """Share of an error's mean over the frames that is forgiven: at 1 only what changes from frame to frame is learned, not what is shown."""
     text_tokens: int = 32
     """Tokens a caption is padded to for T5."""
     train_text: bool = False
@@ -134,6 +163,8 @@ class TrainConfig:
     or `bundled:` and a component of the model in the package."""
     data: DataConfig = field(default_factory=DataConfig)
     """What to train on."""
+    adapter: AdapterConfig | None = None
+    """Train an adapter of the network instead of the network."""
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
@@ -148,6 +179,8 @@ class TrainConfig:
         for name in self.log_with:
             if name not in TRACKERS:
                 raise SettingsError(f"log_with names '{name}'; known: {', '.join(TRACKERS)}")
+        if not 0 <= self.steady <= 1:
+            raise SettingsError(f"steady is {self.steady}; use 0 to 1")
         check_rates(self.rates)
 
     def to_dict(self) -> dict[str, Any]:
@@ -200,8 +233,12 @@ def load_config(path: str | Path, **overrides: Any) -> TrainConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"'{path}' is not valid TOML: {error}") from error
     values |= {name: value for name, value in overrides.items() if value is not None}
-    data = DataConfig(**_checked(DataConfig, values.pop("data", {}), f"{path} [data]"))
+    parts: dict[str, Any] = {
+        name: cls(**_checked(cls, values.pop(name), f"{path} [{name}]"))
+        for name, cls in (("data", DataConfig), ("adapter", AdapterConfig))
+        if name in values
+    }
     try:
-        return TrainConfig(**_checked(TrainConfig, values, str(path)), data=data)
+        return TrainConfig(**_checked(TrainConfig, values, str(path)), **parts)
     except TypeError as error:
         raise SettingsError(f"{path}: {error}") from error

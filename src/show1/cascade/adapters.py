@@ -1,0 +1,245 @@
+"""Adapters: small changes of a pipeline's networks in files of their own, mixed into the weights and taken out again.
+
+An adapter's folder holds `pytorch_lora_weights.safetensors` with two factors for each changed layer, as peft and diffusers
+name them (`keyframes_unet.….to_q.lora_A.weight` and `.lora_B.weight`, whose product is the change; Hu et al. 2021, "LoRA"),
+and `adapter.json`, which says what it is for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from show1.errors import CheckpointError, SettingsError
+from show1.models.loading import SHOWN, read_json, read_weights
+
+WEIGHTS, RECORD = "pytorch_lora_weights.safetensors", "adapter.json"
+DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+Place = tuple[str, str]
+"""A component, and the name of a layer in it."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The change of one layer's weight [out, in, ...] as a product."""
+
+    down: Tensor
+    """[rank, in, ...]"""
+    up: Tensor
+    """[out, rank], with as many 1s behind as a convolution's kernel has sides."""
+
+    def change(self) -> Tensor:
+        """[out, in, ...] in float32."""
+        return (self.up.float().flatten(1) @ self.down.float().flatten(1)).unflatten(1, self.down.shape[1:])
+
+    def fit(self, weight: Tensor) -> bool:
+        """Whether the change has a weight's shape."""
+        up, down = self.up, self.down
+        return (
+            up.ndim == down.ndim == weight.ndim
+            and up.shape == (weight.shape[0], down.shape[0], *[1] * (up.ndim - 2))
+            and down.shape[1:] == (weight.shape[1:])
+        )
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter as it was read."""
+
+    where: Path
+    record: Mapping[str, Any]
+    """`adapter.json`."""
+    layers: Mapping[Place, Factors]
+
+
+def write_adapter(folder: Path, layers: Mapping[Place, Factors], record: Mapping[str, Any]) -> None:
+    """Write an adapter's two files, the factors in 16 bits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for (component, layer), factors in layers.items():
+        for ending, tensor in ((DOWN, factors.down), (UP, factors.up)):
+            tensors[f"{component}.{layer}{ending}"] = tensor.detach().to("cpu", torch.float16).contiguous()
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / RECORD).write_text(json.dumps(dict(record), indent=1) + "\n", encoding="utf-8")
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """Read an adapter's folder. Pickles are never opened.
+
+    Raises:
+        CheckpointError: files missing or damaged, or factors that are not in pairs.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
+        more = f"; '{pickles[0]}' is a pickle, which could run code: save the adapter as safetensors" if pickles else ""
+        raise CheckpointError(f"there is no adapter in '{folder}': expected {WEIGHTS} and {RECORD}{more}")
+    tensors = read_weights(path)
+    stems = {name.removesuffix(DOWN).removesuffix(UP) for name in tensors}
+    odd = sorted(set(tensors) ^ {stem + ending for stem in stems for ending in (DOWN, UP)})
+    if odd or not stems:
+        raise CheckpointError(f"'{path}' does not hold pairs of {DOWN[1:]} and {UP[1:]}: {', '.join(odd[:SHOWN]) or 'it is empty'}")
+    layers = {}
+    for stem in sorted(stems):
+        component, _, layer = stem.partition(".")
+        layers[component, layer] = Factors(tensors[stem + DOWN], tensors[stem + UP])
+    return Adapter(folder, read_json(folder / RECORD), layers)
+
+
+class AdapterMix:
+    """The adapters of a pipeline: which there are, and which are mixed into its weights, how strongly.
+
+    Weights are changed in place, so that sampling costs what it costs without adapters; what they were is kept, and put back to the bit.
+    """
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, Adapter] = {}
+        self.active: dict[str, float] = {}
+        self._before: dict[Place, Tensor] = {}
+
+    def add(self, name: str, adapter: Adapter, components: Mapping[str, Any]) -> None:
+        """Take in an adapter that fits the components.
+
+        Raises:
+            SettingsError: the name is taken.
+            CheckpointError: it is of other networks.
+        """
+        if name in self.loaded:
+            raise SettingsError(f"there is an adapter '{name}' already: choose another adapter_name, or delete that one first")
+        for place, factors in adapter.layers.items():
+            weight = _weight(components, place)
+            if weight is None or not factors.fit(weight):
+                shapes = f"its change is {list(factors.up.shape)} x {list(factors.down.shape)}"
+                raise CheckpointError(
+                    f"the adapter in '{adapter.where}' is of another network: "
+                    + (
+                        f"there is no layer '{'.'.join(place)}'"
+                        if weight is None
+                        else f"'{'.'.join(place)}' is {list(weight.shape)}, {shapes}"
+                    )
+                )
+        self.loaded[name] = adapter
+
+    @torch.no_grad()
+    def mix(self, strengths: Mapping[str, float], components: Mapping[str, Any]) -> None:
+        """Let exactly these adapters act, each times its strength.
+
+        Raises:
+            SettingsError: one that is not loaded, or weights that cannot be changed where they are.
+        """
+        for name in strengths:
+            if name not in self.loaded:
+                raise SettingsError(f"there is no adapter '{name}'; loaded: {', '.join(self.loaded) or 'none'}")
+        acting = {
+            name: strengths[name] for name in sorted(strengths) if strengths[name] != 0
+        }  # sorted: sums come out the same in any order
+        changed = dict.fromkeys(place for name in acting for place in self.loaded[name].layers)
+        for place in {**self._before, **changed}:
+            weight = _weight(components, place)
+            assert weight is not None
+            if weight.device.type == "meta" or not weight.is_floating_point():
+                raise SettingsError("adapters cannot be mixed into weights that are offloaded or quantised: load adapters first")
+            before = self._before.setdefault(place, weight.detach().to("cpu", copy=True))
+            mixed = before.to(weight.device, torch.float32)
+            for name, strength in acting.items():
+                factors = self.loaded[name].layers.get(place)
+                if factors is not None:
+                    mixed = mixed + strength * factors.change().to(mixed.device)
+            weight.copy_(mixed)
+        self._before = {place: before for place, before in self._before.items() if place in changed}
+        self.active = dict(strengths)
+
+
+def _weight(components: Mapping[str, Any], place: Place) -> nn.Parameter | None:
+    """The weight of a layer, where there is one."""
+    component, layer = place
+    network = components.get(component)
+    if not isinstance(network, nn.Module):
+        return None
+    try:
+        return network.get_parameter(f"{layer}.weight")
+    except AttributeError:
+        return None
+
+
+class WithAdapters:
+    """What a pipeline does with adapters, in diffusers' terms."""
+
+    adapters: AdapterMix
+    components: dict[str, Any]
+
+    def load_lora_weights(self, folder: str | Path, adapter_name: str | None = None) -> None:
+        """Load an adapter from a folder or hub id, and let it act at weight 1 beside those that act already.
+
+        Args:
+            folder: as `show1 customize` writes it.
+            adapter_name: what `set_adapters` calls it; the folder's name where not given.
+
+        Raises:
+            CheckpointError: none there, damaged, or of another network.
+            SettingsError: the name is taken.
+        """
+        from show1.cascade.folder import find_folder
+
+        found = find_folder(folder)
+        name = adapter_name or Path(folder).resolve().name
+        self.adapters.add(name, read_adapter(found), self.components)
+        self.adapters.mix({**self.adapters.active, name: 1.0}, self.components)
+
+    def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] | None = None) -> None:
+        """Let exactly these adapters act; no names, no adapter.
+
+        Args:
+            adapter_names: one or several.
+            adapter_weights: how strongly, one for all or one for each; 1 where not given. A network's change is the sum of theirs.
+
+        Raises:
+            SettingsError: an adapter that is not loaded, or another number of weights than names.
+        """
+        names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
+        weights = (
+            [adapter_weights if adapter_weights is not None else 1.0] * len(names)
+            if not isinstance(adapter_weights, Sequence)
+            else list(adapter_weights)
+        )
+        if len(weights) != len(names):
+            raise SettingsError(f"{len(weights)} weights for {len(names)} adapters; give one for all, or one for each")
+        self.adapters.mix({name: float(weight) for name, weight in zip(names, weights, strict=True)}, self.components)
+
+    def get_active_adapters(self) -> dict[str, float]:
+        """The adapters that act, with their weights."""
+        return dict(self.adapters.active)
+
+    def get_list_adapters(self) -> dict[str, list[str]]:
+        """Names of the loaded adapters, by the component that they change."""
+        found: dict[str, list[str]] = {}
+        for name, adapter in self.adapters.loaded.items():
+            for component in dict.fromkeys(component for component, _ in adapter.layers):
+                found.setdefault(component, []).append(name)
+        return found
+
+    def delete_adapters(self, adapter_names: str | Sequence[str]) -> None:
+        """Forget adapters; those that acted act no longer.
+
+        Raises:
+            SettingsError: one that is not loaded.
+        """
+        names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
+        left = {name: weight for name, weight in self.adapters.active.items() if name not in names}
+        self.adapters.mix(left | dict.fromkeys(names, 0.0), self.components)
+        self.adapters.active = left
+        for name in names:
+            del self.adapters.loaded[name]
+
+    def unload_lora_weights(self) -> None:
+        """Forget all adapters; the weights are to the bit what they were."""
+        self.delete_adapters(list(self.adapters.loaded))
