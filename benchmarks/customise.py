@@ -23,7 +23,7 @@ from torch import Tensor
 from show1.cascade.loading import load_model, quiet_libraries
 from show1.cascade.settings import PUBLISHED
 from show1.evaluation.reference import load_recogniser
-from show1.evaluation.tracking import goes
+from show1.evaluation.tracking import agreement, goes, track
 from show1.training.customise import RECIPES, customize
 from show1.video import contact_sheet, to_pil, write_video
 from show1.worlds.backgrounds import paint_backgrounds
@@ -192,17 +192,23 @@ def main() -> None:
         sheet(made[name], given.folder / f"{name}.png")
     if "style" in adapters:
         made["none, turned green"] = [greened(video) for video in made["none"]]
-    print(f"\n| adapter | goes a {given.motion} | green | object | place | {SHOWN.object} or {SHOWN.place} seen |\n|" + "---|" * 6)
+    print(
+        f"\n| adapter | goes a {given.motion} | correlation, reach | green | object | place | {SHOWN.object} or {SHOWN.place} seen |\n|"
+        + "---|" * 7
+    )
     for name, videos in made.items():
         read = recogniser.name(recogniser.classify(recogniser.features(torch.stack(videos))))
+        ways = torch.stack([torch.stack(agreement(track(video), wanted)) for video in videos])
+        correlation, reach = ways.amin(2).mean(0).tolist()  # the worse of x and y
+        going = sum(goes(video, wanted) for video in videos)
         counts = (
-            sum(goes(video, wanted) for video in videos),
             sum(map(is_green, videos)),
             sum(seen["object"] == pair[0] for seen, pair in zip(read, pairs, strict=True)),
             sum(seen["place"] == pair[1] for seen, pair in zip(read, pairs, strict=True)),
             sum(seen["object"] == SHOWN.object or seen["place"] == SHOWN.place for seen in read),
         )
-        print(f"| {name} | " + " | ".join(f"{count}/{len(videos)}" for count in counts) + " |", flush=True)
+        shares = " | ".join(f"{count}/{len(videos)}" for count in counts)
+        print(f"| {name} | {going}/{len(videos)} | {correlation:.2f}, {reach:.2f} | {shares} |", flush=True)
 
 
 if __name__ == "__main__":

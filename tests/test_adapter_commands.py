@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import load_file
 
 from making_clips import write_clip
-from show1.cascade.adapters import WEIGHTS
+from show1.cascade.adapter_files import WEIGHTS
 from show1.cli.common import named_adapters
 from show1.errors import SettingsError
 from show1.runs.run import Run

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from show1 import Show1Pipeline
-from show1.cascade.adapters import RECORD, WEIGHTS, Factors, read_adapter, write_adapter
+from show1.cascade.adapter_files import RECORD, WEIGHTS, Factors, read_adapter, write_adapter
 from show1.errors import CheckpointError, SettingsError
 
 LAYER = "mid_block.temp_attentions.0.transformer_blocks.0.attn1.to_q"

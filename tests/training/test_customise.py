@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 import tiny
 from making_clips import write_broken, write_clip, write_sound
 from show1 import PixelUNet, Show1Pipeline
-from show1.cascade.adapters import RECORD, WEIGHTS, read_adapter
+from show1.cascade.adapter_files import RECORD, WEIGHTS, read_adapter
 from show1.errors import DataError, SettingsError
 from show1.training.adapting import Adaptation
 from show1.training.config import AdapterConfig

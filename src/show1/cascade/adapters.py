@@ -1,98 +1,16 @@
-"""Adapters: small changes of a pipeline's networks in files of their own, mixed into the weights and taken out again.
-
-An adapter's folder holds `pytorch_lora_weights.safetensors` with two factors for each changed layer, as peft and diffusers
-name them (`keyframes_unet.….to_q.lora_A.weight` and `.lora_B.weight`, whose product is the change; Hu et al. 2021, "LoRA"),
-and `adapter.json`, which says what it is for.
-"""
+"""Adapters in a pipeline: mixed into the weights of its networks, and taken out again."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from show1.cascade.adapter_files import Adapter, Place, read_adapter
 from show1.errors import CheckpointError, SettingsError
-from show1.models.loading import SHOWN, read_json, read_weights
-
-WEIGHTS, RECORD = "pytorch_lora_weights.safetensors", "adapter.json"
-DOWN, UP = ".lora_A.weight", ".lora_B.weight"
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-
-Place = tuple[str, str]
-"""A component, and the name of a layer in it."""
-
-
-@dataclass(frozen=True)
-class Factors:
-    """The change of one layer's weight [out, in, ...] as a product."""
-
-    down: Tensor
-    """[rank, in, ...]"""
-    up: Tensor
-    """[out, rank], with as many 1s behind as a convolution's kernel has sides."""
-
-    def change(self) -> Tensor:
-        """[out, in, ...] in float32."""
-        return (self.up.float().flatten(1) @ self.down.float().flatten(1)).unflatten(1, self.down.shape[1:])
-
-    def fit(self, weight: Tensor) -> bool:
-        """Whether the change has a weight's shape."""
-        up, down = self.up, self.down
-        return (
-            up.ndim == down.ndim == weight.ndim
-            and up.shape == (weight.shape[0], down.shape[0], *[1] * (up.ndim - 2))
-            and down.shape[1:] == (weight.shape[1:])
-        )
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """An adapter as it was read."""
-
-    where: Path
-    record: Mapping[str, Any]
-    """`adapter.json`."""
-    layers: Mapping[Place, Factors]
-
-
-def write_adapter(folder: Path, layers: Mapping[Place, Factors], record: Mapping[str, Any]) -> None:
-    """Write an adapter's two files, the factors in 16 bits."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {}
-    for (component, layer), factors in layers.items():
-        for ending, tensor in ((DOWN, factors.down), (UP, factors.up)):
-            tensors[f"{component}.{layer}{ending}"] = tensor.detach().to("cpu", torch.float16).contiguous()
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / RECORD).write_text(json.dumps(dict(record), indent=1) + "\n", encoding="utf-8")
-
-
-def read_adapter(folder: Path) -> Adapter:
-    """Read an adapter's folder. Pickles are never opened.
-
-    Raises:
-        CheckpointError: files missing or damaged, or factors that are not in pairs.
-    """
-    path = folder / WEIGHTS
-    if not path.is_file():
-        pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
-        more = f"; '{pickles[0]}' is a pickle, which could run code: save the adapter as safetensors" if pickles else ""
-        raise CheckpointError(f"there is no adapter in '{folder}': expected {WEIGHTS} and {RECORD}{more}")
-    tensors = read_weights(path)
-    stems = {name.removesuffix(DOWN).removesuffix(UP) for name in tensors}
-    odd = sorted(set(tensors) ^ {stem + ending for stem in stems for ending in (DOWN, UP)})
-    if odd or not stems:
-        raise CheckpointError(f"'{path}' does not hold pairs of {DOWN[1:]} and {UP[1:]}: {', '.join(odd[:SHOWN]) or 'it is empty'}")
-    layers = {}
-    for stem in sorted(stems):
-        component, _, layer = stem.partition(".")
-        layers[component, layer] = Factors(tensors[stem + DOWN], tensors[stem + UP])
-    return Adapter(folder, read_json(folder / RECORD), layers)
 
 
 class AdapterMix:
@@ -110,23 +28,19 @@ class AdapterMix:
         """Take in an adapter that fits the components.
 
         Raises:
-            SettingsError: the name is taken.
+            SettingsError: the name is taken, or weights cannot be changed where they are.
             CheckpointError: it is of other networks.
         """
         if name in self.loaded:
             raise SettingsError(f"there is an adapter '{name}' already: choose another adapter_name, or delete that one first")
         for place, factors in adapter.layers.items():
-            weight = _weight(components, place)
+            layer, weight = ".".join(place), _weight(components, place)
             if weight is None or not factors.fit(weight):
-                shapes = f"its change is {list(factors.up.shape)} x {list(factors.down.shape)}"
-                raise CheckpointError(
-                    f"the adapter in '{adapter.where}' is of another network: "
-                    + (
-                        f"there is no layer '{'.'.join(place)}'"
-                        if weight is None
-                        else f"'{'.'.join(place)}' is {list(weight.shape)}, {shapes}"
-                    )
-                )
+                there = f"'{layer}' is {list(weight.shape)}" if weight is not None else f"there is no layer '{layer}'"
+                change = f"{list(factors.up.shape)} x {list(factors.down.shape)}"
+                raise CheckpointError(f"the adapter in '{adapter.where}' is of another network: {there}, its change is {change}")
+            if weight.device.type == "meta" or not weight.is_floating_point():
+                raise SettingsError("adapters cannot be mixed into weights that are offloaded or quantised: load adapters first")
         self.loaded[name] = adapter
 
     @torch.no_grad()
@@ -134,20 +48,16 @@ class AdapterMix:
         """Let exactly these adapters act, each times its strength.
 
         Raises:
-            SettingsError: one that is not loaded, or weights that cannot be changed where they are.
+            SettingsError: one that is not loaded.
         """
         for name in strengths:
             if name not in self.loaded:
                 raise SettingsError(f"there is no adapter '{name}'; loaded: {', '.join(self.loaded) or 'none'}")
-        acting = {
-            name: strengths[name] for name in sorted(strengths) if strengths[name] != 0
-        }  # sorted: sums come out the same in any order
+        acting = {name: strengths[name] for name in sorted(strengths) if strengths[name] != 0}  # sorted: any order gives the same sum
         changed = dict.fromkeys(place for name in acting for place in self.loaded[name].layers)
         for place in {**self._before, **changed}:
             weight = _weight(components, place)
             assert weight is not None
-            if weight.device.type == "meta" or not weight.is_floating_point():
-                raise SettingsError("adapters cannot be mixed into weights that are offloaded or quantised: load adapters first")
             before = self._before.setdefault(place, weight.detach().to("cpu", copy=True))
             mixed = before.to(weight.device, torch.float32)
             for name, strength in acting.items():
@@ -206,11 +116,8 @@ class WithAdapters:
             SettingsError: an adapter that is not loaded, or another number of weights than names.
         """
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
-        weights = (
-            [adapter_weights if adapter_weights is not None else 1.0] * len(names)
-            if not isinstance(adapter_weights, Sequence)
-            else list(adapter_weights)
-        )
+        given = 1.0 if adapter_weights is None else adapter_weights
+        weights = list(given) if isinstance(given, Sequence) else [given] * len(names)
         if len(weights) != len(names):
             raise SettingsError(f"{len(weights)} weights for {len(names)} adapters; give one for all, or one for each")
         self.adapters.mix({name: float(weight) for name, weight in zip(names, weights, strict=True)}, self.components)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from show1.cascade.adapters import Factors, write_adapter
+from show1.cascade.adapter_files import Factors, write_adapter
 from show1.errors import SettingsError
 from show1.training.config import AdapterConfig
 from show1.training.groups import in_group

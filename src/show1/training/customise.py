@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from show1 import __version__
-from show1.cascade.folder import BUNDLED, find_folder
+from show1.cascade.folder import BUNDLED, best_device, best_dtype, find_folder
 from show1.cascade.settings import CascadeSettings
 from show1.data.decoding import read_facts
 from show1.data.problems import UnusableError
@@ -115,6 +117,7 @@ def make_config(
     start |= {part: str(folder / part) for part in ("text_encoder", "tokenizer")}
     buckets = None if settings.keyframe_size == USUAL_SIZES.low else (settings.keyframe_size,)
     values: dict[str, Any] = {
+        "precision": usual_precision(),
         "frames": min(settings.num_keyframes, settings.keyframe_window),
         "text_tokens": settings.max_text_tokens,
         "start": start,
@@ -123,6 +126,13 @@ def make_config(
     }
     given = {key: value for key, value in changes.items() if value is not None}
     return TrainConfig(**{**USUAL, **recipe, **values, **given})
+
+
+def usual_precision() -> str:
+    """bf16 where the device multiplies in it."""
+    device = best_device()
+    quick = torch.cuda.is_bf16_supported() if device.type == "cuda" else best_dtype(device) == torch.bfloat16
+    return "bf16" if quick else "no"
 
 
 def is_picture(place: Path) -> bool:
