@@ -98,11 +98,3 @@ def test_only_timesteps_of_the_range_are_drawn() -> None:
     for low in (-1, 1000):
         with pytest.raises(SettingsError, match=f"min_timestep {low}"):
             objective(min_timestep=low)
-
-
-@pytest.mark.parametrize(("steady", "alike", "moving"), [(0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (0.5, 0.25, 1.0)])
-def test_a_steady_objective_forgives_what_all_frames_get_wrong_alike(steady: float, alike: float, moving: float) -> None:
-    target = torch.zeros(2, 3, 2, 4, 4)
-    wrong = torch.ones_like(target)
-    wrong[1, :, 1] = -1
-    torch.testing.assert_close(objective(steady=steady).errors(wrong, target), torch.tensor([alike, moving]))

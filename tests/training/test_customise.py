@@ -73,20 +73,11 @@ def test_before_training_an_adapted_network_is_the_network(rank: int) -> None:
     network, adapted = (tiny.named(PixelUNet.from_config(tiny.pixel_config())) for _ in range(2))
     torch.manual_seed(4)
     state = torch.get_rng_state()
-    Adaptation("keyframes_unet", adapted, AdapterConfig(layers=("temporal-attention",), absorb=("spatial",), rank=rank), 0)
+    Adaptation("keyframes_unet", adapted, AdapterConfig(layers=("spatial", "temporal-attention"), rank=rank), 0)
     assert torch.equal(torch.get_rng_state(), state), "global random state stays as it is"
     inputs = torch.randn(1, 3, 2, 8, 8), 500, torch.randn(1, 4, tiny.TEXT_WIDTH)
     with torch.no_grad():
         torch.testing.assert_close(adapted(*inputs).sample, network(*inputs).sample, atol=1e-4, rtol=0)
-
-
-def test_what_absorbs_is_trained_but_not_saved(clip: Path, saved_pipeline: Path, tmp_path: Path, motion: Path) -> None:
-    adapter = AdapterConfig(layers=("temporal-attention",), absorb=("spatial-attention",))
-    made = customize("motion", clip, PROMPT, tmp_path / "made", model=saved_pipeline, adapter=adapter, **QUICK)
-    assert made is not None
-    absorbed, plain = load_file(made / WEIGHTS), load_file(motion / WEIGHTS)
-    assert absorbed.keys() == plain.keys() and all("temp_attentions" in name for name in plain)
-    assert any(not torch.equal(absorbed[name], plain[name]) for name in plain), "what absorbs takes part"
 
 
 def test_the_same_seed_gives_the_same_bytes(clip: Path, saved_pipeline: Path, motion: Path, tmp_path: Path) -> None:
@@ -181,7 +172,7 @@ def test_temporal_convolutions_change_in_full_only() -> None:
     network = PixelUNet.from_config(tiny.pixel_config())
     with pytest.raises(SettingsError, match="no layers in temporal-convolution"):
         Adaptation("keyframes_unet", network, AdapterConfig(layers=("temporal-convolution",)), 0)
-    assert Adaptation("keyframes_unet", network, AdapterConfig(layers=("temporal-convolution",), rank=0), 0).kept
+    assert Adaptation("keyframes_unet", network, AdapterConfig(layers=("temporal-convolution",), rank=0), 0).layers
 
 
 def test_a_caption_beside_a_picture_comes_before_the_prompt(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ class Objective:
         max_timestep: train on timesteps below this one (900 for expert translation, else all).
         min_timestep: train on timesteps from this one on.
         min_snr_gamma: clamp of the Min-SNR weighting; None weighs every timestep alike.
-        steady: share of an error's mean over the frames that does not count, 0 to 1.
     """
 
     def __init__(
@@ -32,14 +31,12 @@ class Objective:
         max_timestep: int | None = None,
         min_timestep: int = 0,
         min_snr_gamma: float | None = 5.0,
-        steady: float = 0.0,
     ) -> None:
         self.process = DDPMScheduler.from_config(scheduler.config)
         self.prediction_type = scheduler.config.prediction_type
         self.max_timestep = scheduler.config.num_train_timesteps if max_timestep is None else max_timestep
         self.min_snr_gamma = min_snr_gamma
         self.min_timestep = min_timestep
-        self.steady = steady
         if not 0 < self.max_timestep <= scheduler.config.num_train_timesteps:
             raise SettingsError(f"max_timestep {max_timestep} is outside 1..{scheduler.config.num_train_timesteps}")
         if not 0 <= min_timestep < self.max_timestep:
@@ -75,11 +72,7 @@ class Objective:
 
     def errors(self, prediction: Tensor, target: Tensor, weights: Tensor | float = 1.0) -> Tensor:
         """Mean squared error a sample [B], times `weights` (like `target`, or to be spread over it).
-
-        Where `steady` is 1, what all frames of a video [B, C, F, H, W] get wrong alike costs nothing: looks, not motion.
         Variance channels of the prediction are not trained by it.
         """
         difference = prediction[:, : target.shape[1]].float() - target.float()
-        if self.steady:
-            difference = difference - self.steady * difference.mean(2, keepdim=True)
         return (weights * difference.square()).flatten(1).mean(1)

@@ -36,21 +36,19 @@ class Adaptation:
     def __init__(self, component: str, network: nn.Module, config: AdapterConfig, seed: int) -> None:
         self.component = component
         self.config = config
-        self.kept = chosen_layers(component, network, config.layers, full=config.rank == 0)
-        absorbing = chosen_layers(component, network, config.absorb, full=config.rank == 0) if config.absorb else []
-        if not self.kept:
+        self.layers = chosen_layers(component, network, config.layers, full=config.rank == 0)
+        if not self.layers:
             raise SettingsError(f"the network has no layers in {', '.join(config.layers)} that an adapter could change")
-        trained = list(dict.fromkeys([*self.kept, *absorbing]))
         network.requires_grad_(False)
         if config.rank:
-            inject_lora(network, trained, config.rank, seed)
+            inject_lora(network, self.layers, config.rank, seed)
             return
-        weights = {layer: network.get_parameter(f"{layer}.weight").requires_grad_() for layer in trained}
-        self.before = {layer: weights[layer].detach().clone() for layer in self.kept}
+        weights = {layer: network.get_parameter(f"{layer}.weight").requires_grad_() for layer in self.layers}
+        self.before = {layer: weight.detach().clone() for layer, weight in weights.items()}
 
     def save(self, folder: Path, network: nn.Module) -> None:
         """Write the adapter of the trained network to a folder."""
-        layers = {(self.component, layer): self._factors(network, layer) for layer in self.kept}
+        layers = {(self.component, layer): self._factors(network, layer) for layer in self.layers}
         component = {"layers": list(self.config.layers), "rank": self.config.rank or "full"}
         write_adapter(folder, layers, {**self.config.about, "components": {self.component: component}})
 

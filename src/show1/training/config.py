@@ -55,15 +55,13 @@ class AdapterConfig:
     """Groups (see `training/groups.py`) whose linear layers and convolutions are changed."""
     rank: int = 8
     """Rank of the change of each layer (LoRA, with peft); 0 for a change of full rank."""
-    absorb: tuple[str, ...] = ()
-    """Groups that are changed along with them in training and left out of what is saved: they take in what is not to be learned."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What is written into `adapter.json` beside the rest: what the adapter is for, its prompt, its base model."""
 
     def __post_init__(self) -> None:
         if not self.layers:
             raise SettingsError("[adapter] layers is empty; name a group, such as temporal-attention")
-        for name in (*self.layers, *self.absorb):
+        for name in self.layers:
             if name not in GROUPS:
                 raise SettingsError(f"[adapter]: unknown group '{name}'; known: {', '.join(GROUPS)}")
         if self.rank < 0:
@@ -144,8 +142,6 @@ class TrainConfig:
     """Train on timesteps below this one: 900 in the second phase of the latent stage (expert translation)."""
     min_timestep: int = 0
     """Train on timesteps from this one on: what moves where is decided at the noisy ones."""
-    steady: float = 0.0
-    """Share of an error's mean over the frames that is forgiven: at 1 only what changes from frame to frame is learned, not what is shown."""
     text_tokens: int = 32
     """Tokens a caption is padded to for T5."""
     train_text: bool = False
@@ -179,8 +175,6 @@ class TrainConfig:
         for name in self.log_with:
             if name not in TRACKERS:
                 raise SettingsError(f"log_with names '{name}'; known: {', '.join(TRACKERS)}")
-        if not 0 <= self.steady <= 1:
-            raise SettingsError(f"steady is {self.steady}; use 0 to 1")
         check_rates(self.rates)
 
     def to_dict(self) -> dict[str, Any]:

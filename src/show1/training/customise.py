@@ -29,7 +29,6 @@ STILL_FRAMES = 2
 """Frames that a network is shown of a picture: what stands still needs no more to be seen, and the time is better spent on more pictures."""
 USUAL: dict[str, Any] = {
     "stage": "keyframes",
-    "batch_size": 2,
     "warmup_steps": 10,
     "weight_decay": 0.0,
     "ema_decay": 0.99,
@@ -38,8 +37,11 @@ USUAL: dict[str, Any] = {
     "log_with": (),
 }
 RECIPES: dict[str, tuple[AdapterConfig, dict[str, Any]]] = {
-    "motion": (AdapterConfig(layers=("temporal-attention",)), {"steps": 200, "learning_rate": 2e-3}),
-    "style": (AdapterConfig(layers=("spatial",)), {"steps": 200, "learning_rate": 2e-3}),
+    "motion": (
+        AdapterConfig(layers=("temporal-attention",)),
+        {"steps": 300, "batch_size": 1, "learning_rate": 2e-3, "min_timestep": 300, "moving_weight": 8.0},
+    ),
+    "style": (AdapterConfig(layers=("spatial",)), {"steps": 100, "batch_size": 4, "learning_rate": 7e-4}),
 }
 """What each kind changes, and how it is learned where nobody says otherwise; measured with `benchmarks/customise.py`."""
 

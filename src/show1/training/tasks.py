@@ -69,7 +69,6 @@ class DenoisingTask(Task):
             max_timestep=config.max_timestep,
             min_timestep=config.min_timestep,
             min_snr_gamma=config.min_snr_gamma or None,
-            steady=config.steady,
         )
         self.text: TrainingText = make_text(self.text_kind, config, source, base, folder)
         self.wanted = Wanted(arrays=self.text.arrays)
