@@ -182,6 +182,8 @@ class TrainConfig:
         return asdict(self)
 
 
+TABLES: dict[str, Any] = {"data": DataConfig, "adapter": AdapterConfig}
+"""Tables of a file that have classes of their own."""
 PLAIN_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", tuple: "a list", Mapping: "a table"}
 
 
@@ -227,12 +229,9 @@ def load_config(path: str | Path, **overrides: Any) -> TrainConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"'{path}' is not valid TOML: {error}") from error
     values |= {name: value for name, value in overrides.items() if value is not None}
-    parts: dict[str, Any] = {
-        name: cls(**_checked(cls, values.pop(name), f"{path} [{name}]"))
-        for name, cls in (("data", DataConfig), ("adapter", AdapterConfig))
-        if name in values
-    }
+    tables = {name: values.pop(name) for name in TABLES if name in values}
     try:
+        parts: dict[str, Any] = {name: TABLES[name](**_checked(TABLES[name], table, f"{path} [{name}]")) for name, table in tables.items()}
         return TrainConfig(**_checked(TrainConfig, values, str(path)), **parts)
     except TypeError as error:
         raise SettingsError(f"{path}: {error}") from error

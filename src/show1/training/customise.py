@@ -35,6 +35,8 @@ USUAL: dict[str, Any] = {
     "min_snr_gamma": 0,
     "temporal_dropout": 0.0,
     "log_with": (),
+    "checkpoint_every": 50,
+    "keep_checkpoints": 1,
 }
 RECIPES: dict[str, tuple[AdapterConfig, dict[str, Any]]] = {
     "motion": (
@@ -43,7 +45,7 @@ RECIPES: dict[str, tuple[AdapterConfig, dict[str, Any]]] = {
     ),
     "style": (AdapterConfig(layers=("spatial",)), {"steps": 100, "batch_size": 4, "learning_rate": 7e-4}),
 }
-"""What each kind changes, and how it is learned where nobody says otherwise; measured with `benchmarks/customise.py`."""
+"""What each kind changes, and how it is learned where nobody says otherwise; `benchmarks/customise.py` measures what comes of it."""
 
 
 def customize(
