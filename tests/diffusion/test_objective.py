@@ -97,3 +97,11 @@ def test_a_shift_draws_noisier_timesteps() -> None:
     draws = torch.cat([shifted.draw_timesteps(8, torch.Generator().manual_seed(seed)) for seed in range(200)]).float()
     assert abs(float(draws.median()) - 750) < 5  # 3 u / (1 + 2 u) at u = 1/2
     assert abs(float(draws.quantile(0.25)) - 500) < 8 and 0 <= float(draws.min()) < float(draws.max()) <= 999
+
+
+def test_only_timesteps_of_the_range_are_drawn() -> None:
+    drawn = objective(min_timestep=300, max_timestep=500).draw_timesteps(4000, torch.Generator().manual_seed(0))
+    assert (int(drawn.min()), int(drawn.max())) == (300, 499)
+    for low in (-1, 1000):
+        with pytest.raises(SettingsError, match=f"min_timestep {low}"):
+            objective(min_timestep=low)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from show1.errors import SettingsError
-from show1.training.config import load_config
+from show1.training.config import AdapterConfig, load_config
 
 GOOD = 'stage = "vae"\nsteps = 3\nbatch_size = 2\n'
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "bundled").glob("*.toml"))
@@ -22,6 +22,12 @@ def test_a_file_gives_its_values_and_the_defaults(tmp_path: Path) -> None:
     assert config.crop == (16, 24) and config.data.objects == ("car",)
 
 
+def test_an_adapter_is_asked_for_in_a_table(tmp_path: Path) -> None:
+    asked = load_config(write(tmp_path, GOOD + '[adapter]\nlayers = ["spatial"]\nrank = 2\n')).adapter
+    assert asked == AdapterConfig(layers=("spatial",), rank=2)
+    assert load_config(write(tmp_path, GOOD)).adapter is None
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -31,6 +37,9 @@ def test_a_file_gives_its_values_and_the_defaults(tmp_path: Path) -> None:
         (GOOD + "[data]\nbuckets = [[64.0, 40]]", r"buckets holds \[64.0, 40\]"),
         (GOOD + "[data]\nsource = 3", "source is 3; it must be text"),
         (GOOD + "[data]\nobject = 1", r"\[data\].*unknown key 'object'"),
+        (GOOD + "[adapter]\nrank = 2", "layers"),
+        (GOOD + '[adapter]\nlayers = ["tempral"]', "unknown group 'tempral'.*temporal"),
+        (GOOD + '[adapter]\nlayers = ["spatial"]\nrank = -1', "rank is -1"),
         (GOOD.replace("vae", "sr9"), "unknown stage 'sr9'.*keyframes-image"),
         (GOOD.replace("3", "0"), "steps is 0"),
         (GOOD + 'precision = "int8"', "int8"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from show1.errors import SettingsError
@@ -38,20 +38,21 @@ NETWORKS = (
 """The components that have weights."""
 
 
-def load_model(model: str | None, device: str | None = None, dtype: str | None = None) -> Any:
+def load_model(model: str | None, device: str | None = None, dtype: str | None = None, adapters: Mapping[str, float] | None = None) -> Any:
     """A pipeline on its device.
 
     Args:
         model: a folder, a hub id, `bundled` (or None) or `published`.
         device: cuda, mps, cpu, ...; the best there is where not given.
         dtype: float32, float16 or bfloat16; what suits the device where not given.
+        adapters: folders of adapters to mix in, each with its weight.
 
     Raises:
         SettingsError: a device or dtype that cannot be used.
-        CheckpointError: there is no such model, or it is damaged.
+        CheckpointError: there is no such model or adapter, or it is damaged.
     """
     where, kind = chosen_place(device, dtype)
-    return read_model(model, kind).to(where)
+    return read_model(model, kind, adapters=adapters).to(where)
 
 
 def load_outlines(model: str | None, device: str | None = None, dtype: str | None = None) -> tuple[Any, Any, Any]:
@@ -60,13 +61,19 @@ def load_outlines(model: str | None, device: str | None = None, dtype: str | Non
     return read_model(model, kind, NETWORKS), where, kind
 
 
-def read_model(model: str | None, dtype: Any, outlines: Collection[str] = ()) -> Any:
-    """A pipeline in main memory, some of its networks without weights."""
+def read_model(model: str | None, dtype: Any, outlines: Collection[str] = (), adapters: Mapping[str, float] | None = None) -> Any:
+    """A pipeline in main memory, some of its networks without weights; adapters change the keyframe network, where that has its own."""
     from show1 import Show1Pipeline
 
     if model == "published":
-        return Show1Pipeline.from_published(dtype=dtype, outlines=outlines)
-    return Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, dtype=dtype, outlines=outlines)
+        pipeline = Show1Pipeline.from_published(dtype=dtype, outlines=outlines)
+    else:
+        pipeline = Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, dtype=dtype, outlines=outlines)
+    if adapters and "keyframes_unet" not in outlines:
+        for folder in adapters:
+            pipeline.load_lora_weights(folder, adapter_name=folder)
+        pipeline.set_adapters(list(adapters), list(adapters.values()))
+    return pipeline
 
 
 def chosen_place(device: str | None, dtype: str | None) -> tuple[Any, Any]:

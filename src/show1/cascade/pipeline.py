@@ -21,6 +21,7 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor, nn
 
+from show1.cascade.adapters import AdapterMix, WithAdapters
 from show1.cascade.hub import HUB_OPTIONS, upload_model
 from show1.cascade.inputs import (
     Frames,
@@ -109,7 +110,7 @@ def evaluating(components: Iterable[Any]) -> Iterator[None]:
             network.train()
 
 
-class Show1Pipeline(DiffusionPipeline):
+class Show1Pipeline(WithAdapters, DiffusionPipeline):
     """Text to video: keyframes, interpolation and upscaling in pixels, then upscaling in latents (Show-1, arXiv 2309.15818).
 
     Args:
@@ -179,6 +180,7 @@ class Show1Pipeline(DiffusionPipeline):
         self.register_to_config(
             settings=self.settings.to_dict(), vocabulary=self.vocabulary, training=dict(training or {}), licence=licence
         )
+        self.adapters = AdapterMix()
         self.load_text_encoder: Callable[[], nn.Module] | None = None
         """Where set, T5 is loaded by it when a prompt is to be encoded, and freed again afterwards."""
         self.thrift = Thrift()

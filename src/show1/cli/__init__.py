@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from show1.cli import batching, benching, evaluating, generating, preparing, resuming, serving, tools, training
+from show1.cli import batching, benching, customising, evaluating, generating, preparing, resuming, serving, tools, training
 
 app = typer.Typer(
     name="show1",
@@ -34,6 +34,10 @@ data = typer.Typer(help="What training reads.", no_args_is_help=True)
 for command in (preparing.prepare, training.sprites):
     data.command()(command)
 app.add_typer(data, name="data")
+customize = typer.Typer(help="Learn a motion or a style.", no_args_is_help=True)
+for command in (customising.motion, customising.style):
+    customize.command()(command)
+app.add_typer(customize, name="customize")
 evaluate = typer.Typer(help="What a model shows of what was asked.", no_args_is_help=True)
 for command in (evaluating.alignment, evaluating.recogniser):
     evaluate.command()(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable
 from functools import wraps
@@ -57,6 +58,22 @@ def number_or_table(text: str | None, convert: Callable[[str], Any], option: str
 def named_model(model: str | None) -> str:
     """The model's name as a run keeps it: a folder's name holds from everywhere."""
     return "bundled" if model is None else str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
+def named_adapters(places: list[str] | None) -> dict[str, float]:
+    """Folders of adapters with their weights, from `FOLDER` or `FOLDER:WEIGHT`, named so that they hold from everywhere."""
+    found = {}
+    for place in places or ():
+        folder, _, weight = place.rpartition(":")
+        try:
+            strength = float(weight) if folder else 1.0
+        except ValueError:
+            folder, strength = place, 1.0  # the colon is a part of the name
+        if not math.isfinite(strength):
+            raise SettingsError(f"--adapter {place}: the weight must be a number such as 0.5")
+        name = folder or place
+        found[str(Path(name).resolve()) if Path(name).is_dir() else name] = strength
+    return found
 
 
 def go_on(run: Any, advance: Callable[[], object]) -> None:

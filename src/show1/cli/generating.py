@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from show1.cli.common import err, for_people, go_on, load_model, named_model, number_or_table, out, quiet_libraries
+from show1.cli.common import err, for_people, go_on, load_model, named_adapters, named_model, number_or_table, out, quiet_libraries
 
 STARTED = time.perf_counter()
 
@@ -23,6 +23,7 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Same seed, same video. Random where not given.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
     model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
+    adapter: Annotated[list[str] | None, typer.Option(help="An adapter's folder, or FOLDER:WEIGHT; as often as you like.")] = None,
     stop_after: Annotated[str, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = "latent",
     steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
     guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
@@ -39,7 +40,8 @@ def generate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how it would run and what memory it would need.")] = False,
 ) -> None:
     """Make a video from a sentence. Stopped or killed, it goes on with `show1 resume`."""
-    asked = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
+    asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
+    asked["adapters"] = named_adapters(adapter)
     options: dict[str, Any] = {"run_folder": run_folder, "save_stages": save_stages, "memory": memory, "dry_run": dry_run}
     make_video(output, asked, model, steps, guidance, device, dtype, **options)
 
@@ -52,6 +54,7 @@ def animate(
     seed: Annotated[int | None, typer.Option(help="Same seed, same video. Random where not given.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
     model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
+    adapter: Annotated[list[str] | None, typer.Option(help="An adapter's folder, or FOLDER:WEIGHT; as often as you like.")] = None,
     stop_after: Annotated[str, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = "latent",
     steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
     guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
@@ -64,7 +67,8 @@ def animate(
     from show1.video import read_image
 
     first = read_image(image)
-    asked = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
+    asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
+    asked["adapters"] = named_adapters(adapter)
     make_video(output, asked, model, steps, guidance, device, dtype, run_folder=run_folder, image=first)
 
 
@@ -99,9 +103,9 @@ def make_video(
         out.print(str(plans[0]), soft_wrap=True, markup=False)
         if dry_run:
             return
-        advance = partial(_advance_as_planned, request.model, plans)
+        advance = partial(_advance_as_planned, request, plans)
     else:
-        pipeline = load_model(request.model, device, dtype)
+        pipeline = load_model(request.model, device, dtype, request.adapters)
         request.check(pipeline)  # refused before anything is written
         advance = partial(_advance, pipeline)
     _tell_unknown_words(pipeline, request.prompt)
@@ -120,13 +124,13 @@ def _advance(pipeline: Any, run: Any) -> None:
     run.advance(pipeline)
 
 
-def _advance_as_planned(model: str, plans: list[Any], run: Any) -> None:
+def _advance_as_planned(request: Any, plans: list[Any], run: Any) -> None:
     """Let a run go on by the first of some plans, or by a later one where memory runs out."""
     from show1.cascade.loading import read_model
     from show1.memory.within import advance_within, return_freed_memory
 
     return_freed_memory()
-    advance_within(run, plans, lambda plan, outlines: read_model(model, plan.dtype, outlines))
+    advance_within(run, plans, lambda plan, outlines: read_model(request.model, plan.dtype, outlines, request.adapters))
 
 
 def _planned(request: Any, memory: str | None, device: str | None, dtype: str | None) -> tuple[Any, list[Any]]:

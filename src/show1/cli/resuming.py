@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-from show1.cli.common import for_people, go_on, load_model, named_model, number_or_table, out, quiet_libraries
+from show1.cli.common import for_people, go_on, load_model, named_adapters, named_model, number_or_table, out, quiet_libraries
 
 
 @for_people
@@ -49,7 +49,7 @@ def resume(
     opened.change(from_stage, stop_after=stop_after, model=None if model is None else named_model(model), **changes)
     made = opened.read()
     device = device or _usable(made.get("machine", {}).get("device"))
-    pipeline = load_model(opened.request.model, device, dtype or made.get("model", {}).get("dtype"))
+    pipeline = load_model(opened.request.model, device, dtype or made.get("model", {}).get("dtype"), opened.request.adapters)
     made_now: list[str] = []
     go_on(opened, partial(opened.advance, pipeline, on_stage=made_now.append))
     place = opened.folder / opened.request.output if opened.request.output else opened.video_path
@@ -68,6 +68,7 @@ def explore(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the runs and the contact sheet.")] = Path("explore"),
     negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
     model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
+    adapter: Annotated[list[str] | None, typer.Option(help="An adapter's folder, or FOLDER:WEIGHT; as often as you like.")] = None,
     steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
     guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames of the video.")] = None,
@@ -81,8 +82,10 @@ def explore(
     from show1.runs.explore import open_exploration
     from show1.runs.request import Request
 
-    request = Request(prompt=prompt, negative_prompt=negative_prompt, model=named_model(model), frames=frames, **numbers)
-    pipeline = load_model(request.model, device, dtype)
+    request = Request(
+        prompt=prompt, negative_prompt=negative_prompt, model=named_model(model), frames=frames, adapters=named_adapters(adapter), **numbers
+    )
+    pipeline = load_model(request.model, device, dtype, request.adapters)
     pipeline.set_progress_bar_config(disable=True)
     request.check(pipeline)  # refused before anything is written
     folder = open_exploration(output, request)

@@ -21,6 +21,8 @@ VIDEO_ENDINGS = (".mp4", ".webm")
 """Kinds of video that are read."""
 OTHER_ENDINGS = (".mov", ".m4v", ".mkv", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp", ".ogv", ".gif")
 """Kinds of video that shards do not hold."""
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+"""Kinds of still picture that a table may list among its clips: they stand still."""
 CAPTION_KEYS = ("caption", "text", "prompt", "name")
 """Keys and columns that hold a caption, the first that is there."""
 
@@ -41,6 +43,10 @@ class Record:
     """How long it is; 0 where unknown."""
     arrays: Mapping[str, Part] = field(default_factory=dict)
     """What was computed ahead, by name."""
+
+    def is_picture(self) -> bool:
+        """Whether it is a still picture."""
+        return Path(urlparse(self.video.place).path).suffix.lower() in PICTURE_ENDINGS
 
     def video_bytes(self) -> bytes:
         """The video file.

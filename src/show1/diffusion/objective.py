@@ -20,18 +20,30 @@ class Objective:
     Args:
         scheduler: the stage's sampling scheduler; its noise schedule and prediction type are used.
         max_timestep: train on timesteps below this one (900 for expert translation, else all).
+        min_timestep: train on timesteps from this one on.
         min_snr_gamma: clamp of the Min-SNR weighting; None weighs every timestep alike.
         shift: above 1, more of the noisier timesteps are drawn.
     """
 
-    def __init__(self, scheduler: Any, *, max_timestep: int | None = None, min_snr_gamma: float | None = 5.0, shift: float = 1.0) -> None:
+    def __init__(
+        self,
+        scheduler: Any,
+        *,
+        max_timestep: int | None = None,
+        min_timestep: int = 0,
+        min_snr_gamma: float | None = 5.0,
+        shift: float = 1.0,
+    ) -> None:
         self.process = DDPMScheduler.from_config(scheduler.config)
         self.prediction_type = scheduler.config.prediction_type
         self.max_timestep = scheduler.config.num_train_timesteps if max_timestep is None else max_timestep
         self.min_snr_gamma = min_snr_gamma
         self.shift = shift
+        self.min_timestep = min_timestep
         if not 0 < self.max_timestep <= scheduler.config.num_train_timesteps:
             raise SettingsError(f"max_timestep {max_timestep} is outside 1..{scheduler.config.num_train_timesteps}")
+        if not 0 <= min_timestep < self.max_timestep:
+            raise SettingsError(f"min_timestep {min_timestep} is outside 0..{self.max_timestep - 1}")
 
     def draw_timesteps(self, batch: int, generator: torch.Generator) -> Tensor:
         """[batch] timesteps, stratified over the range so that every batch covers it evenly (Kingma et al. 2021, app. I.1).
@@ -41,7 +53,8 @@ class Objective:
         offsets = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
         offsets = self.shift * offsets / (1 + (self.shift - 1) * offsets)
         order = torch.randperm(batch, generator=generator)
-        return (offsets[order] * self.max_timestep).long().clamp(max=self.max_timestep - 1)
+        span = self.max_timestep - self.min_timestep
+        return self.min_timestep + (offsets[order] * span).long().clamp(max=span - 1)
 
     def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """sqrt(abar) x + sqrt(1 - abar) e (Ho et al. 2020, eq. 4)."""
@@ -66,7 +79,6 @@ class Objective:
 
     def errors(self, prediction: Tensor, target: Tensor, weights: Tensor | float = 1.0) -> Tensor:
         """Mean squared error a sample [B], times `weights` (like `target`, or to be spread over it).
-
         Variance channels of the prediction are not trained by it.
         """
         difference = prediction[:, : target.shape[1]].float() - target.float()

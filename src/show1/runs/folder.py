@@ -106,6 +106,7 @@ class RunFolder:
             "negative_prompt": request.negative_prompt,
             "seed": request.seed,
             "model": self.manifest["model"]["name"] or request.model,
+            **({"adapters": dict(request.adapters)} if request.adapters else {}),
             "stop_after": request.stop_after,
             "settings": self.manifest["settings"],
             "show1": self.manifest["versions"]["show1"],

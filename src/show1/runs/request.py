@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from PIL import Image
@@ -59,6 +59,8 @@ class Request:
     """Random where not given; a run's folder always holds a number."""
     model: str = "bundled"
     """How the caller names the model: `bundled`, `published`, a folder or a hub id."""
+    adapters: Mapping[str, float] = field(default_factory=dict)
+    """Folders of adapters that change the model, each with its weight."""
     stop_after: str = "latent"
     settings: Mapping[str, Any] | None = None
     """A whole cascade's settings as plain values; the model's own where None (fixed when the run first goes on)."""
@@ -152,6 +154,7 @@ def stage_keys(request: Request, settings: CascadeSettings, prints: Mapping[str,
     """
     values = settings.to_dict()
     before: Any = [request.prompt, request.negative_prompt, request.seed, request.image]
+    before += [dict(request.adapters)] if request.adapters else []
     keys = {}
     for stage in STAGES:
         if not set(OWN_COMPONENTS[stage]) <= set(prints):

@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from show1.errors import SettingsError
-from show1.training.groups import check_rates
+from show1.training.groups import GROUPS, check_rates
 from show1.training.optimizers import OPTIMIZERS
 
 STAGES = ("text", "keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent", "recogniser")
@@ -48,6 +48,27 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """A small change of some layers of a network, trained instead of the network and saved apart from it."""
+
+    layers: tuple[str, ...]
+    """Groups (see `training/groups.py`) whose linear layers and convolutions are changed."""
+    rank: int = 8
+    """Rank of the change of each layer (LoRA, with peft); 0 for a change of full rank."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What is written into `adapter.json` beside the rest: what the adapter is for, its prompt, its base model."""
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise SettingsError("[adapter] layers is empty; name a group, such as temporal-attention")
+        for name in self.layers:
+            if name not in GROUPS:
+                raise SettingsError(f"[adapter]: unknown group '{name}'; known: {', '.join(GROUPS)}")
+        if self.rank < 0:
+            raise SettingsError(f"[adapter] rank is {self.rank}; use 1 or more, or 0 for full rank")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """What one run trains, on what, and how."""
 
@@ -77,6 +98,8 @@ class TrainConfig:
     """Clamp of the Min-SNR loss weights; 0 in a file turns them off."""
     object_weight: float = 1.0
     """How much more a pixel of an object weighs in the keyframe network's loss than one of the background: objects are small."""
+    moving_weight: float = 1.0
+    """How much more a pixel weighs in that loss where a clip differs from what stays of it: for motion learned from few clips, of any kind."""
     caption_dropout: float = 0.1
     """Share of captions left empty, for guidance."""
     precision: str = "no"
@@ -117,6 +140,8 @@ class TrainConfig:
     """Standard deviation of the noise on interpolation's keyframes and on a window's first frame, so that errors of earlier stages are met."""
     max_timestep: int | None = None
     """Train on timesteps below this one: 900 in the second phase of the latent stage (expert translation)."""
+    min_timestep: int = 0
+    """Train on timesteps from this one on: what moves where is decided at the noisy ones."""
     timestep_shift: float = 1.0
     """Above 1, training sees more of the noisier timesteps, where what is big is decided, such as motion: 3 puts half of them above 750."""
     text_tokens: int = 32
@@ -136,6 +161,8 @@ class TrainConfig:
     or `bundled:` and a component of the model in the package."""
     data: DataConfig = field(default_factory=DataConfig)
     """What to train on."""
+    adapter: AdapterConfig | None = None
+    """Train an adapter of the network instead of the network."""
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
@@ -159,6 +186,8 @@ class TrainConfig:
         return asdict(self)
 
 
+TABLES: dict[str, Any] = {"data": DataConfig, "adapter": AdapterConfig}
+"""Tables of a file that have classes of their own."""
 PLAIN_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", tuple: "a list", Mapping: "a table"}
 
 
@@ -204,8 +233,9 @@ def load_config(path: str | Path, **overrides: Any) -> TrainConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"'{path}' is not valid TOML: {error}") from error
     values |= {name: value for name, value in overrides.items() if value is not None}
-    data = DataConfig(**_checked(DataConfig, values.pop("data", {}), f"{path} [data]"))
+    tables = {name: values.pop(name) for name in TABLES if name in values}
     try:
-        return TrainConfig(**_checked(TrainConfig, values, str(path)), data=data)
+        parts: dict[str, Any] = {name: TABLES[name](**_checked(TABLES[name], table, f"{path} [{name}]")) for name, table in tables.items()}
+        return TrainConfig(**_checked(TrainConfig, values, str(path)), **parts)
     except TypeError as error:
         raise SettingsError(f"{path}: {error}") from error

@@ -45,9 +45,7 @@ def write_final(task: Task, config: TrainConfig, folder: Path, step: int) -> Pat
         shutil.rmtree(left, ignore_errors=True)
     partial.mkdir(parents=True)
     task.finish()
-    for name, module in task.modules.items():
-        task.saved(name, module).half().save_pretrained(partial / name)
-    task.export(partial)
+    task.save(partial)
     (partial / "training.json").write_text(json.dumps(run_record(config, folder, step), indent=1))
     if final.exists():
         final.rename(before)

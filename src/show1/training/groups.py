@@ -60,7 +60,7 @@ def rate_of(rates: Mapping[str, float], otherwise: float, component: str, parame
 
 
 def trained_groups(modules: Mapping[str, nn.Module], rates: Mapping[str, float], otherwise: float) -> list[dict[str, Any]]:
-    """An optimizer's parameter groups, one a learning rate; parameters at rate 0 are frozen and in none of them.
+    """An optimizer's parameter groups, one a learning rate; parameters at rate 0 are frozen and in none of them, as those are that were frozen before.
 
     Raises:
         SettingsError: nothing is left to train.
@@ -68,7 +68,7 @@ def trained_groups(modules: Mapping[str, nn.Module], rates: Mapping[str, float],
     by_rate: dict[float, list[nn.Parameter]] = {}
     for component, module in modules.items():
         for name, parameter in module.named_parameters():
-            rate = rate_of(rates, otherwise, component, name)
+            rate = rate_of(rates, otherwise, component, name) if parameter.requires_grad else 0.0
             parameter.requires_grad_(rate > 0)
             if rate > 0:
                 by_rate.setdefault(rate, []).append(parameter)

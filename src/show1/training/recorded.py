@@ -134,7 +134,7 @@ class RecordedSource:
         arrays = {name: record.array(name) for name in wanted.arrays}
         if not wanted.frames:
             return ReadClip(caption, None, arrays)
-        still = len(times) == 1  # a picture is one anywhere in a clip; frames need a clip that goes on
+        still = len(times) == 1 or record.is_picture()  # a picture is one anywhere in a clip; frames need a clip that goes on
         if record.seconds and not still and record.seconds + 1 / FPS < max(times):
             raise UnusableError("too short", f"{record.seconds:.2f} s, {max(times):.2f} s is wanted")
         data = record.video_bytes()

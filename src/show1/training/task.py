@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from show1.training.adapting import Adaptation
 from show1.training.chance import Chance
 from show1.training.clips import FPS, Clips, ClipSource, Wanted, frame_times
 from show1.training.components import make_network
@@ -32,8 +33,11 @@ class Task:
         self.modules: dict[str, nn.Module] = {self.component: self.make_network()}
 
     def make_network(self) -> nn.Module:
-        """The network that is trained, new or loaded."""
-        return make_network(self.config, self.base)
+        """The network that is trained, new or loaded; with an adapter's layers in it where an adapter is trained."""
+        network = make_network(self.config, self.base)
+        if self.config.adapter is not None:
+            self.adaptation = Adaptation(self.component, network, self.config.adapter, self.config.seed)
+        return network
 
     @property
     def network(self) -> nn.Module:
@@ -79,6 +83,15 @@ class Task:
     def saved(self, name: str, module: Any) -> Any:
         """What of a trained module is written to its folder."""
         return module
+
+    def save(self, folder: Path) -> None:
+        """Write what was trained, in 16 bits: a folder a component, or an adapter."""
+        if self.config.adapter is not None:
+            self.adaptation.save(folder, self.network)
+            return
+        for name, module in self.modules.items():
+            self.saved(name, module).half().save_pretrained(folder / name)
+        self.export(folder)
 
     def finish(self) -> None:
         """Called once with the averaged weights in place, before they are written."""

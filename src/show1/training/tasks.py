@@ -45,6 +45,8 @@ from show1.training.texts import TrainingText, make_text
 
 SCALE = PUBLISHED.pixel_scale
 KEYFRAME_EVERY = PUBLISHED.between + 1
+SEEN = 0.1
+"""A difference of colours in [-1, 1] that is more than compression."""
 SHEET_STEPS = 10
 SHEET_GUIDANCE = 3.0
 SHEET_NOISE_LEVEL = 100
@@ -66,8 +68,13 @@ class DenoisingTask(Task):
             if isinstance(module, nn.Dropout) and module.p > 0:
                 module.p = config.temporal_dropout
         self.scheduler = make_scheduler(config, base)
-        gamma, shift = config.min_snr_gamma or None, config.timestep_shift
-        self.objective = Objective(self.scheduler, max_timestep=config.max_timestep, min_snr_gamma=gamma, shift=shift)
+        self.objective = Objective(
+            self.scheduler,
+            max_timestep=config.max_timestep,
+            min_timestep=config.min_timestep,
+            min_snr_gamma=config.min_snr_gamma or None,
+            shift=config.timestep_shift,
+        )
         self.text: TrainingText = make_text(self.text_kind, config, source, base, folder)
         self.wanted = Wanted(arrays=self.text.arrays)
         if config.train_text:
@@ -114,7 +121,8 @@ class DenoisingTask(Task):
         return self._losses(clips, chance, timesteps, self.config.caption_dropout).mean()
 
     def timestep_bands(self, count: int) -> list[tuple[int, int]]:
-        edges = [round(self.objective.max_timestep * index / count) for index in range(count + 1)]
+        first, span = self.objective.min_timestep, self.objective.max_timestep - self.objective.min_timestep
+        edges = [first + round(span * index / count) for index in range(count + 1)]
         return [(low, high) for low, high in pairwise(edges) if low < high]
 
     def losses(self, chance: Chance, timesteps: Tensor, *, dropout: float) -> Tensor:
@@ -136,15 +144,24 @@ class DenoisingTask(Task):
             self.text.save_tokenizer(folder / self.text.tokenizer_name)
 
 
+def moving_in(clean: Tensor) -> Tensor:
+    """Where videos [B, 3, F, H, W] in [-1, 1] differ from their median over the frames: [B, 1, F, H, W], 0 or 1."""
+    stays = clean.median(dim=2, keepdim=True).values
+    return ((clean - stays).abs().amax(dim=1, keepdim=True) > SEEN).to(clean)
+
+
 class KeyframesTask(DenoisingTask):
     """What both phases of the keyframe network share."""
 
     component = "keyframes_unet"
 
     def pixel_weights(self, clips: Clips, clean: Tensor) -> Tensor | float:
-        if self.config.object_weight == 1.0:
-            return 1.0
-        return 1.0 + (self.config.object_weight - 1.0) * clips.objects_in(clean)
+        weights: Tensor | float = 1.0
+        if self.config.object_weight != 1.0:
+            weights = weights + (self.config.object_weight - 1.0) * clips.objects_in(clean)
+        if self.config.moving_weight != 1.0:
+            weights = weights + (self.config.moving_weight - 1.0) * moving_in(clean)
+        return weights
 
 
 class KeyframesImage(KeyframesTask):

@@ -1,0 +1,215 @@
+"""Motion and style from one clip, on the bundled model: what is learned, and what it costs objects and places.
+
+Run: python benchmarks/customise.py SPRITES FOLDER [--model FOLDER] [--prompts 14] [--motion zigzag] [--steps N] [--only motion|style]
+
+One rendered clip shows a turtle on the beach on a way that the world does not have (zigzag or eight); eight pictures show
+objects in places in the green of a night-vision camera. Adapters of both are learned, and videos of other objects in other
+places (other pairs than the pictures') are made with each and without, with the same prompts and seeds. Prints Markdown tables. FOLDER gets the clips, the adapters and contact
+sheets; adapters that are there are used as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from show1.cascade.loading import load_model, quiet_libraries
+from show1.cascade.settings import PUBLISHED
+from show1.evaluation.reference import load_recogniser
+from show1.evaluation.tracking import agreement, goes, track
+from show1.training.customise import RECIPES, customize
+from show1.video import contact_sheet, to_pil, write_video
+from show1.worlds.backgrounds import paint_backgrounds
+from show1.worlds.brushes import make_grid
+from show1.worlds.chance import Chance
+from show1.worlds.emoji import EmojiWorld, Scene
+from show1.worlds.motions import CLIP_SECONDS, WORLD_HEIGHT, WORLD_WIDTH, plan_paths
+from show1.worlds.sprite_layers import add_sprites
+from show1.worlds.sprites import SpriteStore
+from show1.worlds.vocabulary import MOTION_TABLE, OBJECT_TABLE, PLACE_TABLE
+
+SHOWN = Scene(object="turtle", place="beach", motion="stay")
+PICTURES = 8
+SEED = 11
+FINAL, LOW = PUBLISHED.final_size, PUBLISHED.keyframe_size
+GREEN = (0.2, 1.0, 0.3)
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def zigzag(share: Tensor) -> tuple[Tensor, Tensor]:
+    """x and y in shares of the picture: to the right, up and down at every second keyframe."""
+    keyframe = share * 7
+    return 0.24 + 0.52 * share, 0.5 - 0.22 * (2 / math.pi) * (math.pi / 2 * keyframe).sin().asin()
+
+
+def eight(share: Tensor) -> tuple[Tensor, Tensor]:
+    """A figure of eight lying on its side, once."""
+    turn = 2 * math.pi * share
+    return 0.5 + 0.26 * turn.sin(), 0.5 + 0.22 * (2 * turn).sin()
+
+
+WAYS = {"zigzag": zigzag, "eight": eight}
+
+
+def render(store: SpriteStore, scene: Scene, seed: int, way: str, times: Tensor, size: tuple[int, int]) -> Tensor:
+    """A clip [3, F, H, W] in [-1, 1] whose object goes one of WAYS."""
+    chance, grid = Chance([seed]), make_grid(size[1], size[0], (0, 0, size[1], size[0]), torch.device("cpu"))
+    paths = plan_paths([scene], chance, times[None], store.infos)
+    x, y = WAYS[way](times / CLIP_SECONDS)
+    x, y = (x * WORLD_WIDTH).expand_as(paths.x), (y * WORLD_HEIGHT).expand_as(paths.y)
+    clip = paint_backgrounds([scene], chance, grid)[:, :, None].repeat(1, 1, len(times), 1, 1)
+    add_sprites(clip, [scene], replace(paths, x=x, y=y), store, grid)
+    return clip[0].mul(2).sub(1).clamp(-1, 1)
+
+
+def greened(video: Tensor) -> Tensor:
+    """A video [3, ...] in [-1, 1] in shades of green."""
+    light = torch.einsum("c...,c->...", (video + 1) / 2, torch.tensor(LUMA))
+    return torch.stack([light * part for part in GREEN]).mul(2).sub(1)
+
+
+def is_green(video: Tensor) -> bool:
+    """Whether a video's [3, ...] colours lie nearer to that green than a tenth of a right angle, weighed by their brightness."""
+    colours, green = ((video.float() + 1) / 2).clamp(0, 1).flatten(1), torch.tensor(GREEN)
+    angles = (torch.nn.functional.cosine_similarity(colours, green[:, None], dim=0)).clamp(-1, 1).acos()
+    weights = colours.norm(dim=0)
+    return float((angles * weights).sum() / weights.sum()) < math.pi / 20
+
+
+def where(place: str) -> str:
+    """The first of the world's phrases for a place."""
+    return PLACE_TABLE[place].where[0]
+
+
+def asked(objects: list[str], places: list[str], count: int) -> list[tuple[str, str]]:
+    """Pairs of objects and places, none of them the shown one's, going round in both."""
+    objects, places = [o for o in objects if o != SHOWN.object], [p for p in places if p in PLACE_TABLE and p != SHOWN.place]
+    return [(objects[i % len(objects)], places[(i + i // len(objects)) % len(places)]) for i in range(count)]
+
+
+def prompt_of(name: str, place: str) -> str:
+    """What is asked for: no motion in particular."""
+    return f"a {OBJECT_TABLE[name].name} moves {where(place)}"
+
+
+def check_tracker(store: SpriteStore, way: str, pairs: list[tuple[str, str]], moments: Tensor) -> None:
+    """Say how far the tracker can be trusted: on rendered clips of the new way, and of the world's own motions."""
+    wanted = torch.stack(WAYS[way](moments / CLIP_SECONDS), dim=1)
+    right = sum(
+        goes(render(store, Scene(object=o, place=p, motion="stay"), i, way, moments, LOW), wanted) for i, (o, p) in enumerate(pairs)
+    )
+    world, others, false = EmojiWorld(store), 0, 0
+    for i, (name, place) in enumerate(pairs):
+        for motion in MOTION_TABLE:
+            clip = world.render([Scene(object=name, place=place, motion=motion)], [i], times=moments, height=LOW[1], width=LOW[0])[0]
+            others, false = others + 1, false + goes(clip, wanted)
+    print(
+        f"tracker on rendered clips: {way} seen in {right}/{len(pairs)} that go it, and in {false}/{others} that go another way", flush=True
+    )
+
+
+def shown_clip(store: SpriteStore, way: str, folder: Path) -> tuple[list[Path], str]:
+    """A clip of the turtle on its way, and its prompt."""
+    path = folder / f"{way}.mp4"
+    write_video(render(store, SHOWN, SEED, way, torch.tensor(PUBLISHED.frame_times()), FINAL), path, PUBLISHED.fps)
+    return [path], prompt_of(SHOWN.object, SHOWN.place)
+
+
+def shown_pictures(store: SpriteStore, pairs: list[tuple[str, str]], folder: Path) -> tuple[list[Path], str]:
+    """Green pictures of objects in places with captions beside them, and a prompt that none needs."""
+    world, paths = EmojiWorld(store), []
+    for index, (name, place) in enumerate(pairs):
+        scene = Scene(object=name, place=place, motion="stay")
+        drawn = world.render([scene], [SEED + index], times=torch.zeros(1), width=FINAL[0], height=FINAL[1])[0]
+        paths.append(folder / f"green-{index}.png")
+        to_pil(greened(drawn))[0].save(paths[-1])
+        paths[-1].with_suffix(".txt").write_text(prompt_of(name, place))
+    return paths, "green"
+
+
+def learn(
+    kind: str, store: SpriteStore, way: str, pairs: list[tuple[str, str]], folder: Path, model: str | None, changes: dict[str, Any]
+) -> Path:
+    """The adapter of a rendered clip or of pictures, learned unless it is there."""
+    name = way if kind == "motion" else "green"
+    folder.mkdir(parents=True, exist_ok=True)
+    source, prompt = shown_clip(store, way, folder) if kind == "motion" else shown_pictures(store, pairs, folder)
+    adapter = folder / name
+    if not adapter.exists():
+        started = time.perf_counter()
+        customize(kind, source, prompt, adapter, model=model, **changes)
+        size = sum(p.stat().st_size for p in adapter.glob("*.safetensors")) / 1e6
+        print(f"{name}: learned in {(time.perf_counter() - started) / 60:.1f} minutes, {size:.2f} MB", flush=True)
+    return adapter
+
+
+def sheet(videos: list[Tensor], path: Path) -> None:
+    """The keyframes of videos, one a row."""
+    contact_sheet([[picture.resize((96, 60)) for picture in to_pil(video)] for video in videos]).save(path)
+
+
+def main() -> None:
+    """Learn, make and measure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("sprites", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--prompts", type=int, default=14)
+    parser.add_argument("--motion", choices=WAYS, default="zigzag")
+    parser.add_argument("--only", choices=RECIPES)
+    parser.add_argument("--steps", type=int)
+    given = parser.parse_args()
+    quiet_libraries()
+    pipeline, recogniser = load_model(given.model), load_recogniser()
+    pipeline.set_progress_bar_config(disable=True)
+    store = SpriteStore.load(given.sprites)
+    pairs = asked(pipeline.vocabulary["objects"], pipeline.vocabulary["places"], PICTURES + given.prompts)
+    pictured, pairs = pairs[:PICTURES], pairs[PICTURES:]
+    moments = torch.tensor(PUBLISHED.frame_times()[:: PUBLISHED.between + 1])
+    wanted = torch.stack(WAYS[given.motion](moments / CLIP_SECONDS), dim=1)
+    check_tracker(store, given.motion, pairs, moments)
+    kinds = [given.only] if given.only else list(RECIPES)
+    adapters = {kind: learn(kind, store, given.motion, pictured, given.folder, given.model, {"steps": given.steps}) for kind in kinds}
+    for adapter in adapters.values():
+        pipeline.load_lora_weights(adapter)
+    settings = {"none": [], **{kind: [adapter.name] for kind, adapter in adapters.items()}}
+    if len(adapters) > 1:
+        settings["both"] = [adapter.name for adapter in adapters.values()]
+    made = {}
+    for name, names in settings.items():
+        pipeline.set_adapters(names)
+        made[name] = [
+            pipeline(prompt_of(*pair), seed=SEED + i, stop_after="keyframes", output_type="pt").keyframes[0].float().cpu().clamp(-1, 1)
+            for i, pair in enumerate(pairs)
+        ]
+        sheet(made[name], given.folder / f"{name}.png")
+    if "style" in adapters:
+        made["none, turned green"] = [greened(video) for video in made["none"]]
+    print(
+        f"\n| adapter | goes a {given.motion} | correlation, reach | green | object | place | {SHOWN.object} or {SHOWN.place} seen |\n|"
+        + "---|" * 7
+    )
+    for name, videos in made.items():
+        read = recogniser.name(recogniser.classify(recogniser.features(torch.stack(videos))))
+        ways = torch.stack([torch.stack(agreement(track(video), wanted)) for video in videos])
+        correlation, reach = ways.amin(2).mean(0).tolist()  # the worse of x and y
+        going = sum(goes(video, wanted) for video in videos)
+        counts = (
+            sum(map(is_green, videos)),
+            sum(seen["object"] == pair[0] for seen, pair in zip(read, pairs, strict=True)),
+            sum(seen["place"] == pair[1] for seen, pair in zip(read, pairs, strict=True)),
+            sum(seen["object"] == SHOWN.object or seen["place"] == SHOWN.place for seen in read),
+        )
+        shares = " | ".join(f"{count}/{len(videos)}" for count in counts)
+        print(f"| {name} | {going}/{len(videos)} | {correlation:.2f}, {reach:.2f} | {shares} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
