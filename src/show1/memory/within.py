@@ -15,8 +15,8 @@ from show1.cascade.settings import STAGES
 from show1.errors import SettingsError
 from show1.memory.plan import MODEL, STAGEWISE, Plan
 from show1.runs.fingerprint import fingerprints
+from show1.runs.making import encode_texts
 from show1.runs.request import OWN_COMPONENTS
-from show1.runs.run import encode_texts
 
 logger = logging.getLogger(__name__)
 
