@@ -8,7 +8,7 @@ from show1.errors import SettingsError
 from show1.training.config import AdapterConfig, load_config
 
 GOOD = 'stage = "vae"\nsteps = 3\nbatch_size = 2\n'
-CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "bundled").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*/*.toml"))
 
 
 def write(folder: Path, text: str) -> Path:

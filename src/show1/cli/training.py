@@ -16,7 +16,7 @@ TERMINATED = 143
 
 @for_people
 def train(
-    stage: Annotated[str, typer.Argument(help="keyframes-image, keyframes, interpolation, first-frame, pixel, vae or latent.")],
+    stage: Annotated[str, typer.Argument(help="text, keyframes-image, keyframes, interpolation, first-frame, pixel, vae or latent.")],
     config: Annotated[Path, typer.Option(help="The run's TOML file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The run's folder; a run that is there goes on.")],
     sprites: Annotated[Path | None, typer.Option(help="The emoji world's sprites, where no `source` is configured.")] = None,
