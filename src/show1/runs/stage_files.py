@@ -12,7 +12,7 @@ import av
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from show1.errors import DataError
@@ -47,8 +47,9 @@ def read_stage(path: Path) -> Tensor:
         DataError: missing or damaged.
     """
     try:
+        # From bytes: in the library's own reading, Ctrl-C can come out as another error.
         # Copied: a file's tensors lie unaligned in memory, which changes the last bits of what kernels compute.
-        return load_file(path)["video"].clone()
+        return load(path.read_bytes())["video"].clone()
     except (OSError, SafetensorError, KeyError) as error:
         raise DataError(f"cannot read the finished stage '{path}': {error}") from error
 

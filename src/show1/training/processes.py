@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
@@ -33,6 +34,7 @@ def make_accelerator(config: TrainConfig, folder: Path) -> Accelerator:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the run's folder '{folder}': {error.strerror or error}") from error
+    AcceleratorState._reset_state()  # the precision of an earlier run in this process; processes stay as they are
     try:
         accelerator = Accelerator(
             mixed_precision=config.precision,
