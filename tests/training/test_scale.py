@@ -1,5 +1,6 @@
 """One batch, however it is gone through: in several processes, sharded, in parts, with activations computed again, compiled."""
 
+import csv
 import json
 import socket
 import sys
@@ -144,9 +145,14 @@ def test_eight_bit_optimizers_ask_for_their_package(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 works on a GPU")
-def test_fp16_on_a_cpu_is_an_error(runs: Path, sprites: Path, config: Config, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"fp16.*bf16"):
-        Trainer(config("pixel", precision="fp16"), tmp_path / "run", base=runs, sprites=sprites)
+def test_runs_of_different_precision_follow_in_one_process(runs: Path, sprites: Path, config: Config, tmp_path: Path) -> None:
+    for precision in ("bf16", "fp16", "no"):
+        trainer = Trainer(config("pixel", precision=precision), tmp_path / precision, base=runs, sprites=sprites)
+        assert trainer.accelerator.mixed_precision == precision
+        trainer.run()
+    curves = [[float(row["loss"]) for row in csv.DictReader((tmp_path / p / "losses.csv").open())] for p in ("bf16", "fp16", "no")]
+    assert all(torch.isfinite(torch.tensor(curve)).all() for curve in curves)
+    assert curves[0] == pytest.approx(curves[2], rel=0.05) and curves[1] == pytest.approx(curves[2], rel=0.05)
 
 
 NETWORKS: dict[str, tuple[Any, dict[str, Any], Callable[[Any], torch.Tensor]]] = {

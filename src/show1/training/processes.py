@@ -34,7 +34,8 @@ def make_accelerator(config: TrainConfig, folder: Path) -> Accelerator:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the run's folder '{folder}': {error.strerror or error}") from error
-    AcceleratorState._reset_state()  # the precision of an earlier run in this process; processes stay as they are
+    if AcceleratorState._shared_state.get("_mixed_precision", config.precision) != config.precision:
+        AcceleratorState._reset_state()  # an earlier run in this process; what is known of other processes stays
     try:
         accelerator = Accelerator(
             mixed_precision=config.precision,
