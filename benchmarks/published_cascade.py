@@ -134,6 +134,7 @@ class Stages:
             dtype, device = self.dtype, torch.device("cpu")
 
         vae, unet = self.network("vae", AutoencoderKL), self.network("latent_unet", UNet3DConditionModel)
+        follow_groups(unet)
         pipe = quiet(VideoToVideoSDPipeline(vae, NoText(), None, unet, self.scheduler("latent_scheduler")))
         size = tuple(self.settings["final_size"])
         video = self.inputs["pixel"]
@@ -184,6 +185,17 @@ def load_published(cls: Any, folder: Path) -> Any:
         weights.update(load_file(file))
     network.load_state_dict({key: value.float() for key, value in weights.items()})
     return network
+
+
+def follow_groups(network: Any) -> None:
+    """Give temporal layers and transformers as many norm groups as the config says, as newer libraries do: diffusers 0.19 always had 32."""
+    import torch
+
+    for module in network.modules():
+        if type(module).__name__ in ("TemporalConvLayer", "TransformerTemporalModel", "Transformer2DModel"):
+            for norm in module.modules():
+                if isinstance(norm, torch.nn.GroupNorm):
+                    norm.num_groups = network.config.norm_num_groups
 
 
 def quiet(pipe: Any) -> Any:
