@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from show1.batch.folder import SENT, BatchFolder
-from show1.cascade.folder import best_device, best_dtype
+from show1.cascade.loading import NETWORKS, chosen_place, read_model
 from show1.cascade.pipeline import Show1Pipeline
 from show1.errors import CheckpointError, DataError, PromptError, SettingsError, Show1Error
 from show1.runs.fingerprint import fingerprints
@@ -29,7 +29,6 @@ from show1.runs.stage_files import file_entry
 
 logger = logging.getLogger(__name__)
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 HOPELESS = (CheckpointError, PromptError, SettingsError)
 """Errors that come again however often it is tried."""
 PAUSE = 1.0
@@ -73,27 +72,11 @@ def load_stage(model: str, stage: str | None, device: str | None = None, dtype: 
         CheckpointError: what is missing or does not fit.
         SettingsError: there is no such device or dtype.
     """
-    where = best_device() if device is None else _device(device)
-    if dtype is not None and dtype not in DTYPES:
-        raise SettingsError(f"unknown dtype '{dtype}'; known: {', '.join(DTYPES)}")
+    where, kind = chosen_place(device, dtype)
     others = [part for other, parts in OWN_COMPONENTS.items() if other != stage for part in parts]
-    outlines = [part for part in others if part.endswith(("_unet", "text_encoder", "vae"))]
-    options: dict[str, Any] = {"dtype": DTYPES[dtype] if dtype else best_dtype(where), "outlines": outlines}
-    if model == "published":
-        pipeline = Show1Pipeline.from_published(**options)
-    else:
-        pipeline = Show1Pipeline.from_pretrained(None if model == "bundled" else model, **options)
+    pipeline: Show1Pipeline = read_model(model, kind, outlines=[part for part in others if part in NETWORKS])
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(where)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(f"the device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
-    return device
 
 
 class StageWorker:

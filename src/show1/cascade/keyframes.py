@@ -14,7 +14,7 @@ LAST_MOMENT = 999
 
 
 def reads_moments(network: nn.Module) -> bool:
-    """Whether a keyframe network is told each frame's moment: the published ones are not, the bundled one is."""
+    """Whether a keyframe network is told each frame's moment, as the published one is not."""
     return getattr(network, "module", network).config.class_embed_type is not None
 
 
@@ -34,7 +34,6 @@ def keyframes_call(sampler: Sampler, moments: Tensor) -> Network:
     Attention over frames has no positions, and convolutions tell a frame's number only by the padding beside it. Told in the time
     embedding, which reaches every layer, a network can learn where a motion has come to.
     """
-
     if not reads_moments(sampler.network):
         return sampler.predict
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
+from show1.cli import options
 from show1.cli.common import err, for_people, named_model, number_or_table, out, quiet_libraries
 
 SHOWN = 20
@@ -23,17 +24,17 @@ def batch(
     shards: Annotated[bool, typer.Option("--shards", help="Pack the finished videos into WebDataset shards too.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Line n without a seed of its own is made with seed + n - 1.")] = 0,
     negative_prompt: Annotated[str | None, typer.Option(help="What no video should show.")] = None,
-    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
-    stop_after: Annotated[str, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = "latent",
-    steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
-    guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Frames of the videos.")] = None,
+    model: options.Model = None,
+    stop_after: options.StopAfter = "latent",
+    steps: options.StageSteps = None,
+    guidance: options.StageGuidance = None,
+    frames: options.Frames = None,
     ending: Annotated[str, typer.Option(help="Format: .mp4, .webm or .gif.")] = ".mp4",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of each worker; as many as `show1 generate` uses here.")] = None,
     retries: Annotated[int, typer.Option(min=0, help="How often a stage that fails is tried again.")] = 1,
     keep_runs: Annotated[bool, typer.Option("--keep-runs", help="Keep every video's run, with all its stages.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by each worker where not given.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    dtype: options.Dtype = None,
 ) -> None:
     """Make the videos of many prompts, each the same as `show1 generate` makes it. Stopped, the same command goes on."""
     numbers = {"steps": number_or_table(steps, int, "--steps"), "guidance": number_or_table(guidance, float, "--guidance")}
@@ -53,8 +54,8 @@ def batch(
     jobs, bad = read_prompts(prompts, defaults, outline.settings, lambda request: request.check(outline))
     _tell_lines(bad)
     _tell_unknown_words(outline, [job.request.prompt for job in jobs])
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "retries": retries, "keep_runs": keep_runs}
-    plan = Plan(root="", token="", model=name, stop_after=stop_after, threads=threads or torch.get_num_threads(), **options)
+    how: dict[str, Any] = {"device": device, "dtype": dtype, "retries": retries, "keep_runs": keep_runs}
+    plan = Plan(root="", token="", model=name, stop_after=stop_after, threads=threads or torch.get_num_threads(), **how)
     made = Batch(output, jobs, bad, plan, outline.settings)
     _make(made, workers, address)
     if shards:

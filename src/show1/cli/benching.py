@@ -9,18 +9,19 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from show1.cli import options
 from show1.cli.common import for_people, load_model, out, quiet_libraries
 
 
 @for_people
 def bench(
     prompt: Annotated[str, typer.Argument(help="What the measured video shows.")] = "a rocket flies over the ocean at night",
-    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same video.")] = 0,
+    model: options.Model = None,
+    seed: options.Seed = 0,
     repeat: Annotated[int, typer.Option(min=1, help="Timed runs of each stage; the fastest counts.")] = 1,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the figures to this JSON file too.")] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
 ) -> None:
     """Seconds, network calls, operations, share of the machine's matrix rate and peak memory, per stage."""
     quiet_libraries()

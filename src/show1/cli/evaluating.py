@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
+from show1.cli import options
 from show1.cli.common import for_people, load_model, out, quiet_libraries
 from show1.errors import SettingsError
 
@@ -21,7 +22,7 @@ def recogniser(
     folder: Annotated[Path, typer.Argument(help="The recogniser's folder; its record is written there.")],
     sprites: Annotated[Path, typer.Option(help="The emoji world's sprites, see `show1 data sprites`.")],
     samples: Annotated[int, typer.Option(min=2, help="Fresh rendered clips to read.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same clips.")] = 0,
+    seed: options.Seed = 0,
 ) -> None:
     """Measure the recogniser itself on fresh rendered clips, at the sizes of all stages."""
     quiet_libraries()
@@ -39,16 +40,16 @@ def recogniser(
 @for_people
 def alignment(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the readings; a run that is there goes on.")],
-    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
+    model: options.Model = None,
     prompts: Annotated[str, typer.Option(help="held-out, seen, both, paraphrases, or a file of JSON lines.")] = "both",
     samples: Annotated[int, typer.Option(min=1, help="Prompts of each kind.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same prompts and videos.")] = 0,
-    stop_after: Annotated[str, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = "latent",
+    stop_after: options.StopAfter = "latent",
     ceilings: Annotated[int, typer.Option(min=0, help="Drawn clips to send through each stage alone (needs --sprites).")] = 0,
-    sprites: Annotated[Path | None, typer.Option(help="The emoji world's sprites, see `show1 data sprites`.")] = None,
+    sprites: options.Sprites = None,
     recogniser: Annotated[Path | None, typer.Option(help="A recogniser's folder in place of the package's own.")] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
 ) -> None:
     """Make videos of prompts and read off every stage what they show of what was asked."""
     quiet_libraries()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from show1.cli import options
 from show1.cli.common import err, for_people, go_on, load_model, named_adapters, named_model, number_or_table, out, quiet_libraries
 
 STARTED = time.perf_counter()
@@ -18,50 +19,48 @@ STARTED = time.perf_counter()
 
 @for_people
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What the video shows.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The video file: .mp4, .webm or .gif.")] = Path("video.mp4"),
-    seed: Annotated[int | None, typer.Option(help="Same seed, same video. Random where not given.")] = None,
-    negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
-    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
-    adapter: Annotated[list[str] | None, typer.Option(help="An adapter's folder, or FOLDER:WEIGHT; as often as you like.")] = None,
-    stop_after: Annotated[str, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = "latent",
-    steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
-    guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
-    frames: Annotated[
-        int | None, typer.Option(min=1, help="Frames of the video, such as 57; the model's own number where not given.")
-    ] = None,
-    run_folder: Annotated[
-        Path | None, typer.Option("--run", help="The run's folder; beside the output, named after it, where not given.")
-    ] = None,
+    prompt: options.Prompt,
+    output: options.VideoFile = Path("video.mp4"),
+    seed: options.VideoSeed = None,
+    negative_prompt: options.Negative = None,
+    model: options.Model = None,
+    adapter: options.Adapters = None,
+    stop_after: options.StopAfter = "latent",
+    steps: options.StageSteps = None,
+    guidance: options.StageGuidance = None,
+    frames: options.Frames = None,
+    run_folder: options.RunFolder = None,
     save_stages: Annotated[bool, typer.Option("--save-stages", help="Write each stage's video beside the output.")] = False,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory to stay within, such as 8GB: of this process, or of the GPU.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how it would run and what memory it would need.")] = False,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    memory: options.Memory = None,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Make a video from a sentence. Stopped or killed, it goes on with `show1 resume`."""
     asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
     asked["adapters"] = named_adapters(adapter)
-    options: dict[str, Any] = {"run_folder": run_folder, "save_stages": save_stages, "memory": memory, "dry_run": dry_run}
-    make_video(output, asked, model, steps, guidance, device, dtype, **options)
+    place: dict[str, Any] = {"run_folder": run_folder, "save_stages": save_stages}
+    make_video(output, asked, model, steps, guidance, device, dtype, memory, dry_run=dry_run, **place)
 
 
 @for_people
 def animate(
     image: Annotated[Path, typer.Argument(help="The first frame: any picture; it is cut to the video's proportions.")],
-    prompt: Annotated[str, typer.Argument(help="What the video shows.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The video file: .mp4, .webm or .gif.")] = Path("video.mp4"),
-    seed: Annotated[int | None, typer.Option(help="Same seed, same video. Random where not given.")] = None,
-    negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
-    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
-    adapter: Annotated[list[str] | None, typer.Option(help="An adapter's folder, or FOLDER:WEIGHT; as often as you like.")] = None,
-    stop_after: Annotated[str, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = "latent",
-    steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
-    guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Frames of the video; the model's own number where not given.")] = None,
-    run_folder: Annotated[Path | None, typer.Option("--run", help="The run's folder; beside the output where not given.")] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    prompt: options.Prompt,
+    output: options.VideoFile = Path("video.mp4"),
+    seed: options.VideoSeed = None,
+    negative_prompt: options.Negative = None,
+    model: options.Model = None,
+    adapter: options.Adapters = None,
+    stop_after: options.StopAfter = "latent",
+    steps: options.StageSteps = None,
+    guidance: options.StageGuidance = None,
+    frames: options.Frames = None,
+    run_folder: options.RunFolder = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    memory: options.Memory = None,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Make a video that starts from a picture."""
     from show1.video import read_image
@@ -69,7 +68,7 @@ def animate(
     first = read_image(image)
     asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
     asked["adapters"] = named_adapters(adapter)
-    make_video(output, asked, model, steps, guidance, device, dtype, run_folder=run_folder, image=first)
+    make_video(output, asked, model, steps, guidance, device, dtype, memory, dry_run=dry_run, run_folder=run_folder, image=first)
 
 
 def make_video(
@@ -80,12 +79,12 @@ def make_video(
     guidance: str | None,
     device: str | None,
     dtype: str | None,
+    memory: str | None,
     *,
-    run_folder: Path | None = None,
+    dry_run: bool,
+    run_folder: Path | None,
     save_stages: bool = False,
     image: Any = None,
-    memory: str | None = None,
-    dry_run: bool = False,
 ) -> None:
     """Make or go on with the run whose video is to be at `output`; say where it is and how long it took."""
     from show1.video import check_ending
@@ -99,7 +98,7 @@ def make_video(
     request = Request(model=named_model(model), ending=output.suffix.lower(), **numbers, **asked)
     advance: Callable[[Any], object]
     if memory is not None or dry_run:
-        pipeline, plans = _planned(request, memory, device, dtype)
+        pipeline, plans = _planned(request, memory, device, dtype, has_image=image is not None)
         out.print(str(plans[0]), soft_wrap=True, markup=False)
         if dry_run:
             return
@@ -133,7 +132,7 @@ def _advance_as_planned(request: Any, plans: list[Any], run: Any) -> None:
     advance_within(run, plans, lambda plan, outlines: read_model(request.model, plan.dtype, outlines, request.adapters))
 
 
-def _planned(request: Any, memory: str | None, device: str | None, dtype: str | None) -> tuple[Any, list[Any]]:
+def _planned(request: Any, memory: str | None, device: str | None, dtype: str | None, *, has_image: bool) -> tuple[Any, list[Any]]:
     """The model without weights, and the plans for a request that fit; the first, without a budget."""
     from show1.cascade.loading import load_outlines
     from show1.memory.plan import Planner, bytes_of
@@ -141,7 +140,7 @@ def _planned(request: Any, memory: str | None, device: str | None, dtype: str | 
     budget = None if memory is None else bytes_of(memory)
     outlines, where, kind = load_outlines(request.model, device, dtype)
     settings = request.check(outlines)
-    planner = Planner(outlines, settings, where, kind, request.stop_after, fixed_dtype=dtype is not None)
+    planner = Planner(outlines, settings, where, kind, request.stop_after, fixed_dtype=dtype is not None, has_image=has_image)
     return outlines, [next(planner.plans())] if budget is None else planner.within(budget)
 
 

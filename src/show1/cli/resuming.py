@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
+from show1.cli import options
 from show1.cli.common import for_people, go_on, load_model, named_adapters, named_model, number_or_table, out, quiet_libraries
 
 
@@ -20,9 +21,9 @@ def resume(
     prompt: Annotated[str | None, typer.Option(help="Another prompt.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="Another negative prompt.")] = None,
     stop_after: Annotated[str | None, typer.Option(help="Last stage: keyframes, interpolation, pixel or latent.")] = None,
-    steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
-    guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Frames of the video.")] = None,
+    steps: options.StageSteps = None,
+    guidance: options.StageGuidance = None,
+    frames: options.Frames = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the video goes: .mp4, .webm or .gif.")] = None,
     model: Annotated[str | None, typer.Option(help="Another model than the run's.")] = None,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; the run's own where not given.")] = None,
@@ -62,18 +63,18 @@ def resume(
 
 @for_people
 def explore(
-    prompt: Annotated[str, typer.Argument(help="What the video shows.")],
+    prompt: options.Prompt,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds to try.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the runs and the contact sheet.")] = Path("explore"),
-    negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
-    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
-    adapter: Annotated[list[str] | None, typer.Option(help="An adapter's folder, or FOLDER:WEIGHT; as often as you like.")] = None,
-    steps: Annotated[str | None, typer.Option(help="Denoising steps: 20, or keyframes=20,latent=8.")] = None,
-    guidance: Annotated[str | None, typer.Option(help="Guidance scale: 4, or keyframes=6,pixel=1.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Frames of the video.")] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    negative_prompt: options.Negative = None,
+    model: options.Model = None,
+    adapter: options.Adapters = None,
+    steps: options.StageSteps = None,
+    guidance: options.StageGuidance = None,
+    frames: options.Frames = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
 ) -> None:
     """Make only the keyframes of many seeds and a contact sheet to choose from."""
     numbers = {"steps": number_or_table(steps, int, "--steps"), "guidance": number_or_table(guidance, float, "--guidance")}

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from show1.cli import options
 from show1.cli.common import err, for_people, out
 from show1.errors import SettingsError
 
@@ -29,13 +30,13 @@ def serve(
         str, typer.Option(help="Address to listen on. One that others can reach needs an API key: `show1 keys create`.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 for any that is free.", min=0, max=65535)] = 8000,
-    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
+    model: options.Model = None,
     store: Store = STORE,
     max_queue: Annotated[int, typer.Option(help="Jobs that may wait; more are refused with 429.", min=1)] = 100,
     workers: Annotated[int, typer.Option(help="Processes that make videos, each with the model loaded once.", min=0)] = 1,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each worker.", min=1)] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     page: Annotated[bool, typer.Option(help="Also show the web page, at /ui.")] = True,
 ) -> None:
     """Serve videos over HTTP, as OpenAI's Videos API does."""
@@ -60,11 +61,11 @@ def serve(
 @for_people
 def ui(
     port: Annotated[int, typer.Option(help="Port; 0 for any that is free.", min=0, max=65535)] = 7860,
-    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
+    model: options.Model = None,
     store: Store = STORE,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:
     """Make videos on a web page, on this machine."""
@@ -72,11 +73,11 @@ def ui(
     _run(port=port, model=model, store=store, threads=threads, device=device, dtype=dtype, browser=browser)
 
 
-def _run(**options: Any) -> None:
+def _run(**chosen: Any) -> None:
     from show1.serving.server import Serving
     from show1.serving.server import serve as run_server
 
-    how = Serving(**options)
+    how = Serving(**chosen)
 
     def tell(url: str) -> None:
         page = f" · page {url}/ui/" if how.page else ""

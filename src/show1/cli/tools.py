@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
+from show1.cli import options
 from show1.cli.common import for_people, load_model, out, quiet_libraries
 from show1.errors import SettingsError
 
@@ -18,19 +19,19 @@ def upscale(
     source: Annotated[Path, typer.Argument(help="Any video of low resolution, of any length.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The video file: .mp4 or .webm.")] = None,
     prompt: Annotated[str, typer.Option(help="What the video shows; it helps to draw what should be there.")] = "",
-    negative_prompt: Annotated[str | None, typer.Option(help="What the video should not show.")] = None,
+    negative_prompt: options.Negative = None,
     scale: Annotated[
         float | None, typer.Option(help="How many times as wide and high; to the size of the model's own videos, and twice at least.")
     ] = None,
     size: Annotated[str | None, typer.Option(help="Width and height in place of --scale, such as 576x320.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; the model's own where not given.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
+    seed: options.Seed = 0,
+    steps: options.Steps = None,
+    guidance: options.Guidance = None,
     strength: Annotated[float | None, typer.Option(help="How much is drawn anew, above 0 to 1.")] = None,
     window: Annotated[int | None, typer.Option(min=2, help="Frames at a time; fewer take less memory.")] = None,
-    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    model: options.Model = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
 ) -> None:
     """Bring a low-resolution video of any length to a larger size with the latent stage. Its sound is kept."""
     wanted = _size(size)
@@ -46,9 +47,9 @@ def upscale(
     settings = replace(pipeline.settings, latent=latent)
     if window is not None:
         settings = replace(settings, latent_window=window, latent_overlap=max(1, min(settings.latent_overlap, window // 2)))
-    options: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "scale": scale, "size": wanted}
+    asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "scale": scale, "size": wanted}
     with tqdm(total=count or None, desc="frames") as bar:
-        upscale_clip(pipeline, source, place, **options, settings=settings, on_frame=bar.update)
+        upscale_clip(pipeline, source, place, **asked, settings=settings, on_frame=bar.update)
     out.print(str(place), soft_wrap=True, markup=False)
 
 
@@ -62,12 +63,12 @@ def interpolate(
     prompt: Annotated[str, typer.Option(help="What the video shows.")] = "",
     negative_prompt: Annotated[str, typer.Option(help="What the video should not show.")] = "",
     size: Annotated[str | None, typer.Option(help="Width and height to work at; the video's own where not given.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; the model's own where not given.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
-    model: Annotated[str | None, typer.Option(help="A pipeline's folder or hub id, `bundled` (default) or `published`.")] = None,
-    device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
+    seed: options.Seed = 0,
+    steps: options.Steps = None,
+    guidance: options.Guidance = None,
+    model: options.Model = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
 ) -> None:
     """Put new frames between those of a video with the interpolation stage. It lasts as long as before, with its sound."""
     wanted = _size(size)
@@ -87,9 +88,9 @@ def interpolate(
         out.print(
             f"note: the model was trained at {trained}; at {used[0]}x{used[1]} it is slow and less sure. --size {trained} works at its own size."
         )
-    options: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "size": wanted}
+    asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "size": wanted}
     with tqdm(total=clip.count or None, desc="frames") as bar:
-        interpolate_clip(pipeline, source, place, **options, settings=settings, on_frame=bar.update)
+        interpolate_clip(pipeline, source, place, **asked, settings=settings, on_frame=bar.update)
     out.print(str(place), soft_wrap=True, markup=False)
 
 

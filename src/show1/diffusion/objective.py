@@ -79,6 +79,7 @@ class Objective:
 
     def errors(self, prediction: Tensor, target: Tensor, weights: Tensor | float = 1.0) -> Tensor:
         """Mean squared error a sample [B], times `weights` (like `target`, or to be spread over it).
+
         Variance channels of the prediction are not trained by it.
         """
         difference = prediction[:, : target.shape[1]].float() - target.float()
