@@ -1,5 +1,7 @@
 """An image network inflated to a video network, and gradient checkpointing of the video network."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -8,7 +10,7 @@ from torch import nn
 import tiny
 from show1 import PixelUNet
 from show1.errors import CheckpointError
-from show1.models.inflate import inflate, is_temporal
+from show1.models.inflate import inflate, is_temporal, with_temporal
 
 TEXT = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(1))
 TIMES = torch.tensor([5, 700])
@@ -63,3 +65,20 @@ def test_gradient_checkpointing_gives_the_same_gradients() -> None:
     plain, checkpointed = gradients(False), gradients(True)
     assert plain.keys() == checkpointed.keys()
     assert all(torch.allclose(plain[name], checkpointed[name], atol=1e-6) for name in plain)
+
+
+def test_temporal_layers_come_from_another_video_network(tmp_path: Path) -> None:
+    image, other = image_network(False), inflate(image_network(False))
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.add_(1.0)
+    video = with_temporal(inflate(image), other, tmp_path)
+    theirs, spatial = other.state_dict(), image.state_dict()
+    for name, weight in video.state_dict().items():
+        assert torch.equal(weight, theirs[name] if is_temporal(name) else spatial[name]), name
+
+
+def test_temporal_layers_of_another_shape_are_refused(tmp_path: Path) -> None:
+    other = PixelUNet.from_config({**tiny.pixel_config(), "layers_per_block": 2})
+    with pytest.raises(CheckpointError, match="unexpected: .*temp_"):
+        with_temporal(inflate(image_network(False)), other, tmp_path)

@@ -125,6 +125,18 @@ def inflate(image_network: nn.Module, cls: type[nn.Module] = PixelUNet, where: P
     return video_network
 
 
+def with_temporal(network: Any, other: nn.Module, where: Path) -> Any:
+    """Let a video network have the temporal layers of another one, from the folder `where`.
+
+    Raises:
+        CheckpointError: their temporal layers differ.
+    """
+    theirs, own = ({n: w for n, w in each.state_dict().items() if is_temporal(n)} for each in (other, network))
+    check_weights(theirs, own, where)
+    network.load_state_dict(theirs, strict=False)
+    return network
+
+
 def with_labels(network: Any) -> Any:
     """Let a UNet read labels, as `class_embed_type = "timestep"` does; until it is trained to, it ignores them."""
     width, channels = network.time_proj.num_channels, network.time_embedding.linear_2.out_features

@@ -12,7 +12,7 @@ from torch import nn
 
 from show1.cascade.folder import BUNDLED
 from show1.errors import CheckpointError, SettingsError
-from show1.models.inflate import inflate, with_labels
+from show1.models.inflate import inflate, with_labels, with_temporal
 from show1.models.loading import load_network, load_scheduler
 from show1.models.unet import PixelUNet
 from show1.training.config import TrainConfig
@@ -46,7 +46,8 @@ def start_folder(config: TrainConfig, name: str, base: Path) -> Path | None:
 
 
 def make_network(config: TrainConfig, base: Path) -> nn.Module:
-    """The stage's network: loaded from `start.network` (an image network is inflated for a video stage), or new.
+    """The stage's network: loaded from `start.network` (an image network is inflated for a video stage, with the temporal layers of
+    `start.temporal` where that is named), or new.
 
     A loaded network's config is changed by the keys in `network`; its weights must still fit.
     """
@@ -59,7 +60,9 @@ def make_network(config: TrainConfig, base: Path) -> nn.Module:
     if wanted in VIDEO_NETWORKS and _class_name(folder) == "UNet2DConditionModel":
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            return inflate(_load(diffusers.UNet2DConditionModel, folder, config), wanted, folder)
+            network = inflate(_load(diffusers.UNet2DConditionModel, folder, config), wanted, folder)
+        temporal = start_folder(config, "temporal", base)
+        return network if temporal is None else with_temporal(network, load_network(wanted, temporal), temporal)
     return _load(wanted, folder, config)
 
 

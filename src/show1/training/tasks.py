@@ -168,7 +168,7 @@ class KeyframesImage(KeyframesTask):
     """Single pictures: where the keyframe network's spatial layers are learned, cheaply."""
 
     def times(self, chance: Chance) -> Tensor:
-        return any_time(chance)
+        return any_time(chance, self.config.latest_moment)
 
     def sheet_times(self) -> Tensor:
         return frame_times(0, 1)
