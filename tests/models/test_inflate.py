@@ -80,5 +80,5 @@ def test_temporal_layers_come_from_another_video_network(tmp_path: Path) -> None
 
 def test_temporal_layers_of_another_shape_are_refused(tmp_path: Path) -> None:
     other = PixelUNet.from_config({**tiny.pixel_config(), "layers_per_block": 2})
-    with pytest.raises(CheckpointError, match="unexpected: .*temp_"):
+    with pytest.raises(CheckpointError, match=r"unexpected: .*temp_"):
         with_temporal(inflate(image_network(False)), other, tmp_path)
