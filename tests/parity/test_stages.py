@@ -1,5 +1,6 @@
 """Every stage gives what the published one gave, to 1e-3, from the recorded output of the stage before."""
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -8,6 +9,7 @@ from show1.cascade.interpolation import sample_interpolation
 from show1.cascade.keyframes import sample_keyframes
 from show1.cascade.latent_upscale import sample_latent_upscale
 from show1.cascade.pixel_upscale import sample_first_frame, sample_pixel_upscale
+from show1.models import unet
 from show1.video import to_uint8
 
 TOLERANCE = 1e-3
@@ -40,8 +42,10 @@ def test_first_frame(record: Record) -> None:
     assert off_by(made.squeeze(2), record["first_frame"]) < TOLERANCE
 
 
+@pytest.mark.parametrize("large", [unet.LARGE, 0], ids=["published order", "channels last"])
 @torch.no_grad()
-def test_pixel_upscale(record: Record) -> None:
+def test_pixel_upscale(record: Record, large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unet, "LARGE", large)  # as on pictures of this stage's usual size
     meta = record.meta
     sampler = record.sampler("sr1", "sr1", noise_level=meta["noise_level"]["sr1"])
     first = record["first_frame"].unsqueeze(2)

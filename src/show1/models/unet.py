@@ -24,6 +24,9 @@ DOWN_BLOCKS = {"ResnetDownsampleBlock3D": False, "SimpleCrossAttnDownBlock3D": T
 UP_BLOCKS = {"ResnetUpsampleBlock3D": False, "SimpleCrossAttnUpBlock3D": True}
 MID_BLOCK = "UNetMidBlock3DSimpleCrossAttn"
 
+LARGE = 128 * 128
+"""Pixels of a picture from which on a CPU computes float32 with channels last in memory."""
+
 # Options of the published class that no published checkpoint uses: accepted at the value that leaves them off.
 UNUSED_OPTIONS: dict[str, Any] = {
     "center_input_sample": False,
@@ -262,11 +265,13 @@ class PixelUNet(ModelMixin, ConfigMixin):
 def fast_layout(sample: Tensor) -> torch.memory_format:
     """Channels last in memory, with two exceptions on a CPU.
 
-    Float32 keeps the published order, and with it the published sums to the last bit. Where gradients are taken, torch's
-    group norms are slow with channels last (a compiler makes its own).
+    Small pictures in float32 keep the published order, and with it the published sums to the last bit: many steps on them make
+    more of a last bit than the little time is worth. Where gradients are taken, torch's group norms are slow with channels last
+    (a compiler makes its own).
     """
+    small = sample.dtype == torch.float32 and sample.shape[-2] * sample.shape[-1] < LARGE
     eager_gradients = torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    if sample.device.type == "cpu" and (sample.dtype == torch.float32 or eager_gradients):
+    if sample.device.type == "cpu" and (small or eager_gradients):
         return torch.contiguous_format
     return torch.channels_last
 
