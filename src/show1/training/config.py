@@ -100,6 +100,8 @@ class TrainConfig:
     """How much more a pixel of an object weighs in the keyframe network's loss than one of the background: objects are small."""
     moving_weight: float = 1.0
     """How much more a pixel weighs in that loss where a clip differs from what stays of it: for motion learned from few clips, of any kind."""
+    layout_weight: float = 0.0
+    """Above 0, the vector that conditions a keyframe network that is told moments also learns to tell where the objects are, see `layout.py`."""
     caption_dropout: float = 0.1
     """Share of captions left empty, for guidance."""
     precision: str = "no"

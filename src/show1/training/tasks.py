@@ -40,6 +40,7 @@ from show1.training.clips import (
 from show1.training.components import make_scheduler, start_folder
 from show1.training.config import TrainConfig
 from show1.training.latents import latents_for
+from show1.training.layout import conditioning, layout_errors
 from show1.training.task import Task
 from show1.training.texts import TrainingText, make_text
 
@@ -115,6 +116,10 @@ class DenoisingTask(Task):
         """What each pixel's error weighs."""
         return 1.0
 
+    def further_errors(self, clips: Clips, clean: Tensor, timesteps: Tensor, text: Tensor) -> Tensor | float:
+        """Errors [B] that are learned from beside the denoised clips'."""
+        return 0.0
+
     def loss(self, chance: Chance) -> Tensor:
         clips = self.clips(chance)
         timesteps = chance.part(self.objective.draw_timesteps(chance.batch, chance.shared))
@@ -136,7 +141,7 @@ class DenoisingTask(Task):
         noisy = self.objective.noised(clean, noise, timesteps)
         target = self.objective.target(clean, noise, timesteps)
         errors = self.objective.errors(call(noisy, timesteps, text), target, self.pixel_weights(clips, clean))
-        return errors * self.objective.weight(timesteps)
+        return errors * self.objective.weight(timesteps) + self.further_errors(clips, clean, timesteps, text)
 
     def export(self, folder: Path) -> None:
         self.scheduler.save_pretrained(folder / self.component.replace("_unet", "_scheduler"))
@@ -155,6 +160,15 @@ class KeyframesTask(DenoisingTask):
 
     component = "keyframes_unet"
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        if self.config.layout_weight and not reads_moments(self.network):
+            raise SettingsError('layout_weight needs a network that is told moments: set class_embed_type = "timestep" in [network]')
+
+    def moments(self, clips: Clips) -> Tensor:
+        """The labels [B, F] of the clips' frames."""
+        return as_labels(clips.times * FPS / (CLIP_FRAMES - 1)).expand(len(clips.seeds), -1).to(self.device)
+
     def pixel_weights(self, clips: Clips, clean: Tensor) -> Tensor | float:
         weights: Tensor | float = 1.0
         if self.config.object_weight != 1.0:
@@ -162,6 +176,12 @@ class KeyframesTask(DenoisingTask):
         if self.config.moving_weight != 1.0:
             weights = weights + (self.config.moving_weight - 1.0) * moving_in(clean)
         return weights
+
+    def further_errors(self, clips: Clips, clean: Tensor, timesteps: Tensor, text: Tensor) -> Tensor | float:
+        if not self.config.layout_weight:
+            return 0.0
+        vector = conditioning(self.network, timesteps, text, self.moments(clips))
+        return self.config.layout_weight * layout_errors(vector, clips.objects_in(clean))
 
 
 class KeyframesImage(KeyframesTask):
@@ -179,7 +199,7 @@ class KeyframesImage(KeyframesTask):
     def _call(self, clips: Clips) -> Network:
         network, labels = self.network, {}
         if reads_moments(network):
-            labels = {"class_labels": as_labels(clips.times * FPS / (CLIP_FRAMES - 1)).flatten().to(self.device)}
+            labels = {"class_labels": self.moments(clips).flatten()}
 
         def call(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
             told = {name: repeat_to(value, len(noisy)) for name, value in labels.items()}
