@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diffusers import ModelMixin
 
-    from show1.cascade.pipeline import Show1Output, Show1Pipeline
+    from show1.cascade.call import Show1Output
+    from show1.cascade.pipeline import Show1Pipeline
     from show1.cascade.settings import PUBLISHED, CascadeSettings, SamplerSettings
     from show1.models.unet import PixelUNet
     from show1.video import write_video
@@ -21,7 +22,7 @@ except PackageNotFoundError:  # run from a source tree that is not installed
 
 _PLACES = {
     "Show1Pipeline": "show1.cascade.pipeline",
-    "Show1Output": "show1.cascade.pipeline",
+    "Show1Output": "show1.cascade.call",
     "CascadeSettings": "show1.cascade.settings",
     "SamplerSettings": "show1.cascade.settings",
     "PUBLISHED": "show1.cascade.settings",

@@ -6,23 +6,18 @@ Shapes: B videos (prompts x videos a prompt), F frames, H x W pixels, L text tok
 from __future__ import annotations
 
 import gc
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor, nn
 
 from show1.cascade.adapters import AdapterMix, WithAdapters
-from show1.cascade.hub import HUB_OPTIONS, upload_model
+from show1.cascade.call import Call, Show1Output, evaluating, read_settings
 from show1.cascade.inputs import (
     Frames,
     as_output,
@@ -30,7 +25,6 @@ from show1.cascade.inputs import (
     check_given,
     check_settings,
     choose_seeds,
-    cover,
     negative_list,
     prompt_list,
 )
@@ -38,9 +32,9 @@ from show1.cascade.interpolation import sample_interpolation
 from show1.cascade.keyframes import sample_keyframes
 from show1.cascade.latent_stream import Translation, translation_windows
 from show1.cascade.latent_upscale import resize, sample_latent_upscale
-from show1.cascade.model_card import model_card
 from show1.cascade.pixel_upscale import sample_first_frame, sample_pixel_upscale
-from show1.cascade.settings import PUBLISHED, STAGES, CascadeSettings, SamplerSettings
+from show1.cascade.settings import STAGES, CascadeSettings, SamplerSettings
+from show1.cascade.sharing import Shareable
 from show1.cascade.stage import Sampler, Text
 from show1.cascade.thrift import Thrift
 from show1.diffusion.denoise import OnStep
@@ -49,68 +43,7 @@ from show1.errors import PromptError
 from show1.text import check_embeddings, encode_clip, encode_t5
 
 
-@dataclass
-class Show1Output(BaseOutput):
-    """What a call made. Stages that were not run are None."""
-
-    frames: Frames
-    """The last stage's videos: lists of pictures (`pil`), [B, F, H, W, 3] in [0, 1] (`np`), or [B, F, 3, H, W] in [0, 1] (`pt`)."""
-    keyframes: Tensor | None = None
-    """[B, 3, F, H, W], nominally in [-1, 1], as the network left them; so are all below."""
-    interpolated: Tensor | None = None
-    first_frame: Tensor | None = None
-    pixel_upscaled: Tensor | None = None
-    latent_upscaled: Tensor | None = None
-    seeds: list[int] = field(default_factory=list)
-    """Seed of each video."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Time each stage took."""
-
-    def stages(self) -> dict[str, Tensor]:
-        """The videos of the stages that were run, by the names that `stop_after` takes."""
-        made = (self.keyframes, self.interpolated, self.pixel_upscaled, self.latent_upscaled)
-        return {name: video for name, video in zip(STAGES, made, strict=True) if video is not None}
-
-
-@dataclass(frozen=True)
-class Call:
-    """What all stages of one call share."""
-
-    settings: CascadeSettings
-    seeds: list[int]
-    on_step: Callable[[str, int], OnStep]
-    """(stage, step count) -> the stage's step callback."""
-    image: Image.Image | None = None
-    """The first frame, where it is given."""
-
-    def first_frame(self, stage: str) -> Tensor | None:
-        """The given first frame for every video, at a stage's size, [B, 3, 1, H, W]."""
-        if self.image is None:
-            return None
-        return cover(self.image, self.settings.stage_sizes()[stage]).repeat(len(self.seeds), 1, 1, 1, 1)
-
-
-def read_settings(settings: CascadeSettings | Mapping[str, Any] | None) -> CascadeSettings:
-    """Settings as they come out of a config file or a caller."""
-    if settings is None:
-        return PUBLISHED
-    return settings if isinstance(settings, CascadeSettings) else CascadeSettings.from_dict(settings)
-
-
-@contextmanager
-def evaluating(components: Iterable[Any]) -> Iterator[None]:
-    """Networks in eval mode (the published script sampled with dropout on), and as they were afterwards."""
-    training = [c for c in components if isinstance(c, nn.Module) and c.training]
-    for network in training:
-        network.eval()
-    try:
-        yield
-    finally:
-        for network in training:
-            network.train()
-
-
-class Show1Pipeline(WithAdapters, DiffusionPipeline):
+class Show1Pipeline(WithAdapters, Shareable):
     """Text to video: keyframes, interpolation and upscaling in pixels, then upscaling in latents (Show-1, arXiv 2309.15818).
 
     Args:
@@ -206,59 +139,6 @@ class Show1Pipeline(WithAdapters, DiffusionPipeline):
         from show1.cascade.published import load_published
 
         return load_published(cls, **options)
-
-    def save_pretrained(  # type: ignore[override]
-        self, save_directory: str | Path, *, push_to_hub: bool = False, repo_id: str | None = None, **options: Any
-    ) -> None:
-        """Write everything into one folder in diffusers' format (T5 too, where it is loaded on demand), with a model card.
-
-        `push_to_hub` then uploads it to `repo_id`, or to a repository with the folder's name; see `push_to_hub` for its options.
-        """
-        hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
-        name = repo_id or Path(save_directory).resolve().name
-        with self._whole():
-            super().save_pretrained(save_directory, **options)
-        (Path(save_directory) / "README.md").write_text(self.model_card(name), encoding="utf-8")
-        if push_to_hub:
-            upload_model(Path(save_directory), name, **hub)
-
-    def push_to_hub(self, repo_id: str, *, variant: str | None = None, **options: Any) -> str:  # type: ignore[override]
-        """Upload the model with its card to a hub repository, which is made where it is not there.
-
-        Args:
-            repo_id: `user/name`.
-            variant: what to name the weights' files by, e.g. `fp16`.
-            options: `private`, `token`, `commit_message`, `create_pr`.
-
-        Returns:
-            The commit's address.
-
-        Raises:
-            CheckpointError: the hub cannot be reached, or does not let you.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            with self._whole():
-                super().save_pretrained(folder, variant=variant)
-            (Path(folder) / "README.md").write_text(self.model_card(repo_id), encoding="utf-8")
-            return upload_model(Path(folder), repo_id, **options)
-
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """With T5 in place, where it is loaded on demand."""
-        if self.text_encoder is not None or self.load_text_encoder is None:
-            yield
-            return
-        self.register_modules(text_encoder=self.load_text_encoder())
-        try:
-            yield
-        finally:
-            self.register_modules(text_encoder=None)
-
-    def model_card(self, name: str) -> str:
-        """The text of the model's card: networks, settings, vocabulary, training (configuration, data, steps, metrics), licence."""
-        sizes = {key: sum(p.numel() for p in part.parameters()) for key, part in self.components.items() if isinstance(part, nn.Module)}
-        records, licence = self.config.get("training") or {}, self.config.get("licence")
-        return model_card(sizes, self.settings.to_dict(), self.vocabulary, records, licence=licence, name=name)
 
     def unknown_words(self, prompt: str) -> list[str]:
         """Words of a prompt that the model was never taught, in order; none for an open vocabulary."""

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from show1.cascade.call import Call
 from show1.cascade.inputs import as_output
-from show1.cascade.pipeline import Call, Show1Pipeline
+from show1.cascade.pipeline import Show1Pipeline
 from show1.cascade.settings import SAMPLERS, STAGES, CascadeSettings
 from show1.cascade.stage import STATE, Text
 from show1.cascade.thrift import Thrift

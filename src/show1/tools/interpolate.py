@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from show1.cascade.call import evaluating
 from show1.cascade.interpolation import sample_interpolation
-from show1.cascade.pipeline import evaluating
 from show1.cascade.settings import CascadeSettings
 from show1.cascade.stage import Sampler, Text
 from show1.errors import DataError, SettingsError

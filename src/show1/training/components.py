@@ -19,6 +19,7 @@ from show1.training.config import TrainConfig
 
 FROM_BUNDLED = "bundled:"
 NETWORKS: dict[str, Any] = {
+    "layout": diffusers.UNet2DConditionModel,
     "keyframes-image": diffusers.UNet2DConditionModel,
     "keyframes": PixelUNet,
     "interpolation": PixelUNet,

@@ -13,7 +13,7 @@ from show1.errors import SettingsError
 from show1.training.groups import GROUPS, check_rates
 from show1.training.optimizers import OPTIMIZERS
 
-STAGES = ("text", "keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent", "recogniser")
+STAGES = ("text", "layout", "keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent", "recogniser")
 TRACKERS = ("tensorboard", "wandb")
 AT_LEAST_ONE = (
     *("steps", "batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "frames", "text_tokens"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from show1.training.autoencoding import Vae
+from show1.training.layout_task import Layout
 from show1.training.recognising import Recognising
 from show1.training.task import Task
 from show1.training.tasks import FirstFrame, Interpolation, Keyframes, KeyframesImage, Latent, PixelUpscale
@@ -12,6 +13,7 @@ from show1.training.telling import Telling
 
 TASKS: dict[str, Callable[..., Task]] = {
     "text": Telling,
+    "layout": Layout,
     "keyframes-image": KeyframesImage,
     "keyframes": Keyframes,
     "interpolation": Interpolation,
