@@ -15,8 +15,12 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 CELLS = (3, 5)
 """Rows and columns of the map."""
+TOLD = CELLS[0] * CELLS[1] + 1
+"""Numbers that are told: the cells, and how much of the picture is covered."""
 STRENGTH = 2.0
 """What the vector's directions tell for the fullest cell."""
+COVER = 2.5
+"""What is told for a picture that is all object, in fullest cells: large objects, of an eighth of the picture, come to about one."""
 
 
 def conditioning(network: nn.Module, timesteps: Tensor, text: Tensor, labels: Tensor) -> Tensor:
@@ -36,15 +40,16 @@ def conditioning(network: nn.Module, timesteps: Tensor, text: Tensor, labels: Te
 
 
 def directions(width: int) -> Tensor:
-    """The directions [cells, C] that tell the map: at right angles, by chance, the same in every run."""
+    """The directions [TOLD, C] that tell the map: at right angles, by chance, the same in every run."""
     generator = torch.Generator().manual_seed(0)
-    return torch.linalg.qr(torch.randn(width, CELLS[0] * CELLS[1], generator=generator))[0].T
+    return torch.linalg.qr(torch.randn(width, TOLD, generator=generator))[0].T
 
 
 def layout(mask: Tensor) -> Tensor:
-    """The map [B, F, cells] of where a mask [B, 1, F, H, W] is; its fullest cell is 1."""
+    """The map [B, F, TOLD] of where a mask [B, 1, F, H, W] is, its fullest cell 1, and the side of what it covers (root of the area)."""
     cells = adaptive_avg_pool2d(mask.squeeze(1), CELLS).flatten(2)
-    return cells / cells.amax(-1, keepdim=True).clamp(min=1e-6)
+    side = mask.mean((1, 3, 4)).sqrt().unsqueeze(-1)
+    return torch.cat([cells / cells.amax(-1, keepdim=True).clamp(min=1e-6), COVER * side], dim=-1)
 
 
 def layout_errors(vector: Tensor, mask: Tensor) -> Tensor:
