@@ -14,7 +14,7 @@ from show1.errors import SettingsError
 from show1.models.inflate import with_labels
 from show1.models.loading import load_network
 from show1.training.chance import Chance
-from show1.training.layout import CELLS, COVER, STRENGTH, conditioning, directions, layout, layout_errors
+from show1.training.layout import CELLS, SIDE, STRENGTH, USUAL_SIDE, conditioning, directions, layout, layout_errors
 from show1.training.loop import Trainer
 
 TEXT = torch.randn(2, 5, tiny.TEXT_WIDTH, generator=torch.Generator().manual_seed(1))
@@ -55,8 +55,8 @@ def test_a_map_is_the_share_of_each_cell_against_the_fullest() -> None:
     told = layout(mask)[0]
     maps = told[:, :-1].unflatten(-1, CELLS)
     assert maps[0, 1].tolist() == [0, 0, 1, 0.5, 0] and maps[0, ::2].sum() == 0
-    assert told[1].sum() == 0  # no object, no map
-    assert told[0, -1] == pytest.approx(COVER * (1.5 / 15) ** 0.5)
+    assert maps[1].sum() == 0  # no object, no map
+    assert told[0, -1] == pytest.approx(SIDE * ((1.5 / 15) ** 0.5 - USUAL_SIDE))
 
 
 def test_a_vector_that_tells_the_map_is_without_error() -> None:

@@ -16,11 +16,11 @@ from torch.nn.functional import adaptive_avg_pool2d
 CELLS = (3, 5)
 """Rows and columns of the map."""
 TOLD = CELLS[0] * CELLS[1] + 1
-"""Numbers that are told: the cells, and how much of the picture is covered."""
+"""Numbers that are told: the cells, and the size."""
 STRENGTH = 2.0
 """What the vector's directions tell for the fullest cell."""
-COVER = 2.5
-"""What is told for a picture that is all object, in fullest cells: large objects, of an eighth of the picture, come to about one."""
+SIDE, USUAL_SIDE = 6.0, 0.25
+"""What is told of the size is SIDE times how much longer than usual the side is of a square that covers as much, in pictures."""
 
 
 def conditioning(network: nn.Module, timesteps: Tensor, text: Tensor, labels: Tensor) -> Tensor:
@@ -46,10 +46,10 @@ def directions(width: int) -> Tensor:
 
 
 def layout(mask: Tensor) -> Tensor:
-    """The map [B, F, TOLD] of where a mask [B, 1, F, H, W] is, its fullest cell 1, and the side of what it covers (root of the area)."""
+    """The map [B, F, TOLD] of where a mask [B, 1, F, H, W] is, its fullest cell 1, and its size."""
     cells = adaptive_avg_pool2d(mask.squeeze(1), CELLS).flatten(2)
     side = mask.mean((1, 3, 4)).sqrt().unsqueeze(-1)
-    return torch.cat([cells / cells.amax(-1, keepdim=True).clamp(min=1e-6), COVER * side], dim=-1)
+    return torch.cat([cells / cells.amax(-1, keepdim=True).clamp(min=1e-6), SIDE * (side - USUAL_SIDE)], dim=-1)
 
 
 def layout_errors(vector: Tensor, mask: Tensor) -> Tensor:
