@@ -54,6 +54,7 @@ def stage_config(stage: str, steps: int, precision: str) -> Any:
     if stage != "vae":
         start["scheduler"] = f"bundled:{component.replace('_unet', '_scheduler')}"
     changes: dict[str, Any] = {"start": start, "network": {}, "train_text": False, "precision": precision, "temporal_dropout": 0.0}
+    changes |= {"layout_weight": 0.0}  # what beside the network's own loss is learned from
     return replace(load_config(CONFIGS / f"{stage}.toml"), steps=steps, log_with=(), warmup_steps=1, **changes)
 
 
