@@ -200,9 +200,9 @@ def frame_times(first: int, frames: int, every: int = 1) -> Tensor:
     return (first + every * torch.arange(frames)) / FPS
 
 
-def any_time(chance: Chance, latest: float = 1.0) -> Tensor:
-    """One moment of each clip, [B, 1] seconds; `latest` is the share of a clip that moments are chosen from, from its start."""
-    return chance.uniform(1) * latest * frame_times(CLIP_FRAMES - 1, 1)
+def any_time(chance: Chance) -> Tensor:
+    """One moment of each clip, [B, 1] seconds."""
+    return chance.uniform(1) * frame_times(CLIP_FRAMES - 1, 1)
 
 
 def any_window(frames: int, chance: Chance) -> Tensor:

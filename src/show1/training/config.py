@@ -146,9 +146,6 @@ class TrainConfig:
     """Train on timesteps from this one on: what moves where is decided at the noisy ones."""
     timestep_shift: float = 1.0
     """Above 1, training sees more of the noisier timesteps, where what is big is decided, such as motion: 3 puts half of them above 750."""
-    latest_moment: float = 1.0
-    """Share of each clip, from its start, that the keyframe network's pictures are drawn from. A network that is told moments first learns
-    from early ones where each motion begins, and then how it goes on: from all at once it learns neither, since on average they cancel."""
     text_tokens: int = 32
     """Tokens a caption is padded to for T5."""
     train_text: bool = False
@@ -182,8 +179,6 @@ class TrainConfig:
         for name in self.log_with:
             if name not in TRACKERS:
                 raise SettingsError(f"log_with names '{name}'; known: {', '.join(TRACKERS)}")
-        if not 0 < self.latest_moment <= 1:
-            raise SettingsError(f"latest_moment is {self.latest_moment}; use a share above 0, 1 for the whole clip")
         if self.timestep_shift <= 0:
             raise SettingsError(f"timestep_shift is {self.timestep_shift}; use a number above 0, 1 for an even spread")
         check_rates(self.rates)

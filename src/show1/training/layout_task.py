@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from show1.cascade.keyframes import reads_moments
 from show1.errors import SettingsError
 from show1.training.chance import Chance
 from show1.training.clips import Clips
@@ -45,9 +44,10 @@ class Layout(KeyframesImage):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        if not reads_moments(self.network):
-            raise SettingsError('this stage trains a network that is told moments: set class_embed_type = "timestep" in [network]')
         self.before = copy.deepcopy(self.network).requires_grad_(False).eval().to(self.device)
+
+    def needs_moments(self) -> bool:
+        return True
 
     def make_network(self) -> nn.Module:
         return Conditioner(super().make_network())

@@ -162,8 +162,14 @@ class KeyframesTask(DenoisingTask):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        if self.config.layout_weight and not reads_moments(self.network):
-            raise SettingsError('layout_weight needs a network that is told moments: set class_embed_type = "timestep" in [network]')
+        if self.needs_moments() and not reads_moments(self.network):
+            raise SettingsError(
+                'learning where objects are needs a network that is told moments: set class_embed_type = "timestep" in [network]'
+            )
+
+    def needs_moments(self) -> bool:
+        """Whether the network must be told each frame's moment."""
+        return self.config.layout_weight > 0
 
     def moments(self, clips: Clips) -> Tensor:
         """The labels [B, F] of the clips' frames."""
@@ -188,7 +194,7 @@ class KeyframesImage(KeyframesTask):
     """Single pictures: where the keyframe network's spatial layers are learned, cheaply."""
 
     def times(self, chance: Chance) -> Tensor:
-        return any_time(chance, self.config.latest_moment)
+        return any_time(chance)
 
     def sheet_times(self) -> Tensor:
         return frame_times(0, 1)
