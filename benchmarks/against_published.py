@@ -5,7 +5,8 @@ Run: python benchmarks/against_published.py CODE PYTHON [--model FOLDER] [--dtyp
 CODE is the published code's folder (with `showone/` in it), PYTHON an interpreter that has its dependencies (diffusers 0.19.3,
 transformers, and this torch). Prints a Markdown table: the fastest of the runs of each, and how far their videos differ. `--dtype`
 is ours, `--their-dtype` that of the published code. On both sides solvers end as diffusers 0.19 ended them
-(`final_sigmas_type = "sigma_min"`), and keyframes are not told their moments, which the published class cannot do.
+(`final_sigmas_type = "sigma_min"`), and keyframes are not told their moments, which the published class cannot do. A model whose VAE is
+of the small kind, which diffusers 0.19 does not have, runs on both sides with one of Stable Diffusion's kind with random weights.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
 from show1 import Show1Pipeline
@@ -33,7 +35,7 @@ OURS = Path(__file__).with_name("our_cascade.py")
 
 
 def copy_model(model: Path, copy: Path) -> None:
-    """The model as both sides can run it: solvers end as diffusers 0.19's did, and keyframes are not told their moments."""
+    """The model as both sides can run it: solvers end as diffusers 0.19's did, keyframes are not told their moments, the VAE is of a kind it had."""
     copy.mkdir()
     for part in model.iterdir():
         if part.name.endswith("_scheduler") or part.name == "keyframes_unet":
@@ -46,6 +48,21 @@ def copy_model(model: Path, copy: Path) -> None:
     config, weights = (copy / "keyframes_unet" / name for name in ("config.json", "diffusion_pytorch_model.safetensors"))
     config.write_text(json.dumps({**json.loads(config.read_text()), "class_embed_type": None}))
     save_file({name: value for name, value in load_file(weights).items() if not name.startswith("class_embedding")}, weights)
+    if json.loads((model / "vae" / "config.json").read_text())["_class_name"] != "AutoencoderKL":
+        replace_vae(model, copy)
+
+
+def replace_vae(model: Path, copy: Path) -> None:
+    """Put a VAE of Stable Diffusion's kind with random weights in the copy, of half a million parameters each way."""
+    channels = json.loads((model / "vae" / "config.json").read_text())["latent_channels"]
+    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4}
+    torch.manual_seed(SEED)
+    vae = AutoencoderKL(**blocks, latent_channels=channels, block_out_channels=[32, 32, 64, 64], norm_num_groups=4)
+    for name in ("vae", "model_index.json"):
+        (copy / name).unlink()
+    vae.half().save_pretrained(copy / "vae")
+    index = json.loads((model / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps({**index, "vae": ["diffusers", "AutoencoderKL"]}))
 
 
 def prepare(folder: Path, model: Path, threads: int, dtype: str) -> None:

@@ -13,6 +13,7 @@ from making_clips import write_broken, write_clip, write_sound
 from show1 import PixelUNet, Show1Pipeline
 from show1.cascade.adapter_files import RECORD, WEIGHTS, read_adapter
 from show1.errors import DataError, SettingsError
+from show1.models.inflate import with_labels
 from show1.training.adapting import Adaptation
 from show1.training.config import AdapterConfig
 from show1.training.customise import caption_of, customize
@@ -66,6 +67,19 @@ def test_an_adapter_changes_only_the_layers_that_it_says(kind: str, full: bool, 
             assert bool(changed) == (name == "keyframes_unet")
             assert all(key.endswith("weight") and in_group(group, name, key) for key in changed)
     assert not torch.equal(keyframes(pipeline), keyframes(before))
+
+
+def test_a_network_that_is_told_moments_learns_a_motion_where_it_is_told(clip: Path, saved_pipeline: Path, tmp_path: Path) -> None:
+    pipeline = loaded(saved_pipeline)
+    pipeline.keyframes_unet = with_labels(pipeline.keyframes_unet)
+    pipeline.save_pretrained(tmp_path / "told")
+    made = customize("motion", clip, PROMPT, tmp_path / "made", model=tmp_path / "told", **QUICK)
+    assert made is not None
+    assert json.loads((made / RECORD).read_text())["components"]["keyframes_unet"]["layers"] == ["moments", "temporal-attention"]
+    assert any("class_embedding" in name for name in load_file(made / WEIGHTS))
+    before = keyframes(pipeline)
+    pipeline.load_lora_weights(made)
+    assert not torch.equal(keyframes(pipeline), before)
 
 
 @pytest.mark.parametrize("rank", [4, 0])

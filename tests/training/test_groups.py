@@ -18,6 +18,7 @@ Config = Callable[..., TrainConfig]
 NAMES = {
     "conv_in.weight": ("spatial",),
     "down_blocks.1.attentions.0.to_q.weight": ("spatial", "spatial-attention"),
+    "class_embedding.linear_1.weight": ("spatial", "moments"),
     "down_blocks.0.temp_convs.0.conv1.2.weight": ("temporal", "temporal-convolution"),
     "up_blocks.0.temp_attentions.1.transformer_blocks.0.attn1.to_q.weight": ("temporal", "temporal-attention"),
     "up_blocks.0.temp_attentions.1.transformer_blocks.0.ff.net.2.weight": ("temporal",),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from show1.cascade.stage import STATE, Sampler, Text
 from show1.diffusion.denoise import OnStep, as_frames, as_video, denoise, fresh_scheduler, restart
+from show1.models.autoencoders import latent_distribution
 from show1.video import from_uint8, to_uint8
 
 
@@ -41,7 +42,7 @@ def _(frames: Tensor, size: Sequence[int]) -> Tensor:
 
 def latent_moments(vae: Any, frames: Tensor) -> DiagonalGaussianDistribution:
     """Encode pictures [N, 3, H, W] in [-1, 1] one by one (constant memory) to the latents' distribution."""
-    moments = [vae.encode(frame.to(vae.dtype)).latent_dist.parameters.to(STATE) for frame in frames.split(1)]
+    moments = [latent_distribution(vae, frame.to(vae.dtype)).parameters.to(STATE) for frame in frames.split(1)]
     return DiagonalGaussianDistribution(torch.cat(moments))
 
 

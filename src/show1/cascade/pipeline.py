@@ -40,6 +40,7 @@ from show1.cascade.thrift import Thrift
 from show1.diffusion.denoise import OnStep
 from show1.diffusion.windows import plan_windows
 from show1.errors import PromptError
+from show1.models.autoencoders import works_in_tiles
 from show1.text import check_embeddings, encode_clip, encode_t5
 
 
@@ -121,10 +122,8 @@ class Show1Pipeline(WithAdapters, Shareable):
     def spare(self, thrift: Thrift) -> None:
         """Work in smaller portions from now on, or in whole ones again: memory against time."""
         self.thrift = thrift
-        if thrift.tiling:
-            self.vae.enable_tiling()
-        else:
-            self.vae.disable_tiling()
+        if works_in_tiles(self.vae):
+            (self.vae.enable_tiling if thrift.tiling else self.vae.disable_tiling)()
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path | None = None, **options: Any) -> Show1Pipeline:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel, UNet3DConditionModel
+from diffusers import UNet2DConditionModel, UNet3DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 from show1.cascade.pipeline import Show1Pipeline
 from show1.cascade.settings import CascadeSettings
 from show1.errors import SettingsError
+from show1.models.autoencoders import load_vae
 from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer, read_json
 from show1.models.unet import PixelUNet
 from show1.training.components import resolve_start
@@ -25,7 +26,7 @@ NETWORKS: dict[str, tuple[str, Any]] = {
     "first_frame_unet": ("first-frame", UNet2DConditionModel),
     "pixel_upscale_unet": ("pixel", PixelUNet),
     "latent_unet": ("latent", UNet3DConditionModel),
-    "vae": ("vae", AutoencoderKL),
+    "vae": ("vae", None),  # of either kind
     "text_encoder": ("keyframes", T5EncoderModel),
     "latent_text_encoder": ("latent", CLIPTextModel),
     "tokenizer": ("keyframes", T5Tokenizer),
@@ -100,6 +101,8 @@ def assemble_pipeline(runs: Path, settings: Path, output: Path, licence: str | N
             parts[name] = load_tokenizer(cls, folder)
         elif name.endswith("text_encoder"):
             parts[name] = load_transformer(cls, folder).half()  # loaded as float16, T5 would keep some layers in float32
+        elif name == "vae":
+            parts[name] = load_vae(folder, dtype=torch.float16)
         else:
             parts[name] = load_network(cls, folder, dtype=torch.float16)
     for name, run in SCHEDULERS.items():

@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional
 
+from show1.models.autoencoders import latent_distribution
 from show1.training.chance import Chance
 from show1.training.clips import LATENT_CELL, Clips, ClipSource, any_time, frame_times, random_crop
 from show1.training.config import TrainConfig
 from show1.training.task import Task
 
 START_LOG_VARIANCE = -6.0
+START_NOISE = 0.3
 
 
 def start_linear(autoencoder: Any) -> None:
-    """Make a new VAE all but linear, keeping the size of what passes through, with little noise on its latents.
+    """Make a new VAE of Stable Diffusion's kind all but linear, keeping the size of what passes through, with little noise on its latents.
 
     Residual branches and attention start at zero and the other convolutions keep the variance of their input, so that colours, which group
     norms all but hide from a network that starts as usual, pass from the first step.
@@ -35,6 +38,33 @@ def start_linear(autoencoder: Any) -> None:
         nn.init.constant_(autoencoder.quant_conv.bias[channels:], START_LOG_VARIANCE)
 
 
+def start_averaging(autoencoder: Any) -> None:
+    """Make a new VAE of the small kind average colours on the way down and repeat them on the way up, but for some noise on its weights.
+
+    Without norms, the usual start shrinks or swells what passes through a dozen layers: its loss is three times as high after 100 steps.
+    """
+    with torch.no_grad():
+        for name, module in autoencoder.named_modules():
+            if name.endswith("conv.4"):  # a residual branch's last layer
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Conv2d) and ".conv." not in name:
+                _pass_colors(module)
+
+
+def _pass_colors(layer: nn.Conv2d) -> None:
+    """A channel becomes itself, averaged where the layer shrinks the picture; other numbers of channels are mixed at random."""
+    outputs, inputs = layer.out_channels, layer.in_channels
+    noise = START_NOISE * torch.randn_like(layer.weight) * layer.weight[0].numel() ** -0.5
+    passed = torch.zeros_like(layer.weight)
+    passed[:, :, 1, 1] = torch.eye(outputs) if outputs == inputs else torch.randn(outputs, inputs) * inputs**-0.5
+    if layer.stride[0] > 1:
+        passed = passed[:, :, 1:2, 1:2].expand_as(passed) / passed[0, 0].numel()
+    layer.weight.copy_(passed + noise)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
 class Autoencoding(nn.Module):
     """A VAE whose forward pass gives all that its loss needs (one call, so that it can be wrapped for several processes)."""
 
@@ -44,7 +74,7 @@ class Autoencoding(nn.Module):
 
     def forward(self, pictures: Tensor, generators: Any) -> tuple[Any, Tensor]:
         """Pictures [N, 3, H, W] and N generators -> the latents' distribution, and pictures decoded from a draw of it."""
-        posterior = self.autoencoder.encode(pictures).latent_dist
+        posterior = latent_distribution(self.autoencoder, pictures)
         return posterior, self.autoencoder.decode(posterior.sample(generators)).sample
 
 
@@ -67,7 +97,8 @@ class Vae(Task):
         if "network" not in config.start:
             with torch.random.fork_rng():
                 torch.manual_seed(config.seed)
-                start_linear(autoencoder)
+                start = start_linear if isinstance(autoencoder, AutoencoderKL) else start_averaging
+                start(autoencoder)
         self.modules[self.component] = Autoencoding(autoencoder)
 
     def loss(self, chance: Chance) -> Tensor:
@@ -93,7 +124,7 @@ class Vae(Task):
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         drawn = clips.draw(clips.sizes.final)
         autoencoder: Any = self.network.autoencoder
-        return drawn, autoencoder(drawn.squeeze(2)).sample.unsqueeze(2)
+        return drawn, autoencoder.decode(latent_distribution(autoencoder, drawn.squeeze(2)).mode()).sample.unsqueeze(2)
 
     def saved(self, name: str, module: Any) -> Any:
         return module.autoencoder
@@ -103,5 +134,5 @@ class Vae(Task):
         """Measure the latents' standard deviation; its inverse is the `scaling_factor` that makes them unit variance."""
         autoencoder: Any = self.network.autoencoder
         pictures = self.pictures(Chance(range(self.MEASURED), batch_seed=self.config.seed))
-        deviation = float(autoencoder.encode(pictures).latent_dist.mean.std())
+        deviation = float(latent_distribution(autoencoder, pictures).mean.std())
         autoencoder.register_to_config(scaling_factor=round(1 / deviation, 5))

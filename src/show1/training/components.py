@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ from torch import nn
 
 from show1.cascade.folder import BUNDLED
 from show1.errors import CheckpointError, SettingsError
+from show1.models.autoencoders import vae_kind
 from show1.models.inflate import inflate, with_labels, with_temporal
-from show1.models.loading import load_network, load_scheduler
+from show1.models.loading import load_network, load_scheduler, read_json
 from show1.models.unet import PixelUNet
 from show1.training.config import TrainConfig
 
@@ -25,7 +25,6 @@ NETWORKS: dict[str, Any] = {
     "interpolation": PixelUNet,
     "first-frame": diffusers.UNet2DConditionModel,
     "pixel": PixelUNet,
-    "vae": diffusers.AutoencoderKL,
     "latent": diffusers.UNet3DConditionModel,
 }
 VIDEO_NETWORKS = (PixelUNet, diffusers.UNet3DConditionModel)
@@ -52,8 +51,8 @@ def make_network(config: TrainConfig, base: Path) -> nn.Module:
 
     A loaded network's config is changed by the keys in `network`; its weights must still fit.
     """
-    wanted = NETWORKS[config.stage]
     folder = start_folder(config, "network", base)
+    wanted = _vae_class(config, folder) if config.stage == "vae" else NETWORKS[config.stage]
     if folder is None:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
@@ -80,10 +79,17 @@ def _load(cls: Any, folder: Path, config: TrainConfig) -> nn.Module:
 
 
 def _class_name(folder: Path) -> str:
+    return str(read_json(folder / "config.json").get("_class_name"))
+
+
+def _vae_class(config: TrainConfig, folder: Path | None) -> Any:
+    """Of the kind that `start.network` or `_class_name` in `network` names."""
+    if folder is not None:
+        return vae_kind(read_json(folder / "config.json"), f"'{folder}'")
     try:
-        return str(json.loads((folder / "config.json").read_text()).get("_class_name"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read '{folder / 'config.json'}': {error}") from error
+        return vae_kind(config.network, "[network]")
+    except CheckpointError as error:
+        raise SettingsError(str(error)) from error
 
 
 def make_scheduler(config: TrainConfig, base: Path) -> Any:

@@ -46,6 +46,11 @@ RECIPES: dict[str, tuple[AdapterConfig, dict[str, Any]]] = {
     "style": (AdapterConfig(layers=("spatial",)), {"steps": 100, "batch_size": 4, "learning_rate": 7e-4}),
 }
 """What each kind changes, and how it is learned where nobody says otherwise; `benchmarks/customise.py` measures what comes of it."""
+BY_MOMENTS: tuple[AdapterConfig, dict[str, Any]] = (
+    AdapterConfig(layers=("moments", "temporal-attention")),
+    {**RECIPES["motion"][1], "layout_weight": 1.0},
+)
+"""A motion, for a network that is told each frame's moment: its layers draw things where the moments' layers tell them to."""
 
 
 def customize(
@@ -114,7 +119,8 @@ def make_config(
     """
     if kind not in RECIPES:
         raise SettingsError(f"cannot learn a '{kind}'; known: {', '.join(RECIPES)}")
-    usual, recipe = RECIPES[kind]
+    told = read_json(folder / "keyframes_unet" / "config.json").get("class_embed_type") == "timestep"
+    usual, recipe = BY_MOMENTS if kind == "motion" and told else RECIPES[kind]
     settings = CascadeSettings.from_dict(read_json(folder / "model_index.json")["settings"])
     about = {"kind": kind, "prompt": prompt, "base_model": name, "show1": __version__}
     start = {part: str(folder / f"keyframes_{end}") for part, end in (("network", "unet"), ("scheduler", "scheduler"))}

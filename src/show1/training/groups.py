@@ -18,6 +18,7 @@ GROUPS = {
     "text": "the text encoder",
     "spatial": "all layers of a network that see one frame at a time",
     "spatial-attention": "of those, the attention to text and pixels",
+    "moments": "of those, the layers that tell the others each frame's moment, in networks that are told it",
     "temporal": "all layers that see several frames",
     "temporal-convolution": "of those, the convolutions over time",
     "temporal-attention": "of those, the attention inside the temporal transformers",
@@ -36,6 +37,8 @@ def groups_of(component: str, parameter: str) -> tuple[str, ...]:
         if "temp_convs" in parts:
             return "temporal", "temporal-convolution"
         return ("temporal", "temporal-attention") if any(part in ATTENTION for part in parts) else ("temporal",)
+    if parts[0] == "class_embedding":
+        return "spatial", "moments"
     return ("spatial", "spatial-attention") if "attentions" in parts else ("spatial",)
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from show1.data.decoding import read_frames
 from show1.data.prepare import CheckedClip
 from show1.errors import CheckpointError, SettingsError
-from show1.models.loading import load_network, load_tokenizer, load_transformer, read_json
+from show1.models.autoencoders import load_vae
+from show1.models.loading import load_tokenizer, load_transformer, read_json
 from show1.text import encode_clip, encode_t5
 from show1.training.clips import CLIP_FRAMES, USUAL_SIZES, frame_times
 from show1.training.latents import LATENTS
@@ -77,11 +78,9 @@ class LatentExtra:
         Raises:
             CheckpointError: no VAE there.
         """
-        from diffusers import AutoencoderKL
-
         self.folder = folder
         self.device = device
-        self.vae = load_network(AutoencoderKL, folder).to(device)
+        self.vae = load_vae(folder).to(device)
         if self.vae.config.in_channels != 3:
             raise CheckpointError(f"the VAE in '{folder}' does not take pictures of 3 channels")
 

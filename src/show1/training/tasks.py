@@ -22,7 +22,7 @@ from show1.cascade.stage import Sampler, Text, enlarge, repeat_to
 from show1.diffusion.denoise import Network, as_video, restart
 from show1.diffusion.objective import Objective
 from show1.errors import SettingsError
-from show1.models.loading import load_network
+from show1.models.autoencoders import load_vae
 from show1.training.chance import Chance
 from show1.training.clips import (
     CLIP_FRAMES,
@@ -187,7 +187,8 @@ class KeyframesTask(DenoisingTask):
         if not self.config.layout_weight:
             return 0.0
         vector = conditioning(self.network, timesteps, text, self.moments(clips))
-        return self.config.layout_weight * layout_errors(vector, clips.objects_in(clean))
+        shown = moving_in(clean) if self.config.moving_weight != 1.0 else clips.objects_in(clean)
+        return self.config.layout_weight * layout_errors(vector, shown)
 
 
 class KeyframesImage(KeyframesTask):
@@ -342,12 +343,10 @@ class Latent(DenoisingTask):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        from diffusers import AutoencoderKL
-
         folder = start_folder(self.config, "vae", self.base)
         if folder is None:
             raise SettingsError("the latent stage trains on a VAE's latents: name its folder as `vae` in [start]")
-        self.vae = load_network(AutoencoderKL, folder).requires_grad_(False).to(self.device)
+        self.vae = load_vae(folder).requires_grad_(False).to(self.device)
         self.check_channels(self.vae.config.latent_channels)
         self.latents = latents_for(self.source, self.vae, folder)
         self.wanted = Wanted(frames=self.latents.from_frames, arrays=(*self.wanted.arrays, *self.latents.arrays))
