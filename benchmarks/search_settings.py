@@ -1,6 +1,6 @@
 """Guidance and steps of the keyframe stage, compared on seen prompts only (the held-out ones are for measuring, not for choosing).
 
-Run: python benchmarks/search_settings.py SAMPLES STEPS,STEPS,... GUIDANCE,GUIDANCE,...
+Run: python benchmarks/search_settings.py SAMPLES STEPS,STEPS,... GUIDANCE,GUIDANCE,... [MODEL]
 
 Every setting makes the same prompts with the same seeds, so that differences are paired. Prints a Markdown table.
 """
@@ -20,9 +20,9 @@ SEED = 7001
 """Away from the seeds that evaluation starts from."""
 
 
-def main(samples: int, steps: list[int], scales: list[float]) -> None:
+def main(samples: int, steps: list[int], scales: list[float], model: str | None) -> None:
     """Print a row for each pair of steps and guidance."""
-    pipeline, recogniser = Show1Pipeline.from_pretrained(), load_recogniser()
+    pipeline, recogniser = Show1Pipeline.from_pretrained(model), load_recogniser()
     pipeline.set_progress_bar_config(disable=True)
     asked = world_prompts(drawn_by(pipeline), "seen", samples, SEED)
     print("| steps | guidance | " + " | ".join(ALL_RIGHT) + " | seconds a video |")
@@ -44,4 +44,5 @@ def main(samples: int, steps: list[int], scales: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), [int(n) for n in sys.argv[2].split(",")], [float(x) for x in sys.argv[3].split(",")])
+    model = sys.argv[4] if len(sys.argv) > 4 else None
+    main(int(sys.argv[1]), [int(n) for n in sys.argv[2].split(",")], [float(x) for x in sys.argv[3].split(",")], model)

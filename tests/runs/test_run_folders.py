@@ -95,6 +95,8 @@ def test_a_weight_costs_a_quarter_at_each_coarser_level() -> None:
     assert multiplications(whole) == 2 + 4 + 8 / 4 + 16 / 4 + 8 / 4 + 4 + 2
     assert multiplications(nn.ModuleDict({**ends, "down_blocks": down})) == 2 + 4 + 8 / 4 + 16 / 4 + 2 / 4
     assert multiplications(nn.ModuleDict({**ends, "up_blocks": up})) == 2 / 4 + 16 / 4 + 8 / 4 + 4 + 2
+    row = [convolution(2, 4), nn.Upsample(scale_factor=2), convolution(4, 4), nn.Upsample(scale_factor=2), convolution(4, 1)]
+    assert multiplications(nn.ModuleDict({"layers": nn.Sequential(*row)})) == 8 / 16 + 16 / 4 + 4
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,22 @@ def multiplications(network: nn.Module) -> float:
     21, 16, 20 and 44 percent of its time.
     """
     weights = [(name, weight) for name, weight in network.named_parameters() if weight.ndim > 1 and not _ONCE.search(name)]
+    if isinstance(layers := getattr(network, "layers", None), nn.Sequential):
+        levels = _levels_in_turn(layers)
+        return sum(weight.numel() / 4 ** levels[int(name.split(".")[1])] for name, weight in weights)
     deepest = max((int(found[2]) for name, _ in weights if (found := _LEVEL.match(name))), default=0)
     coarse = ["mid_block"]
     coarse += [end for end, blocks in (("conv_in", "down_blocks"), ("conv_out", "up_blocks")) if not hasattr(network, blocks)]
     return sum(weight.numel() / 4 ** _level(name, deepest, tuple(coarse)) for name, weight in weights)
+
+
+def _levels_in_turn(layers: nn.Sequential) -> list[int]:
+    """The level at which each of a plain row of layers computes (the small kind of VAE), 0 for the finest."""
+    levels, level = [], 0
+    for layer in layers:
+        level += int(isinstance(layer, nn.Conv2d) and layer.stride[0] > 1) - int(isinstance(layer, nn.Upsample))
+        levels.append(level)
+    return [level - min(levels) for level in levels]
 
 
 def _level(name: str, deepest: int, coarse: tuple[str, ...]) -> int:
