@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from show1.models.autoencoders import load_vae
 from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer, read_json
 from show1.models.unet import PixelUNet
 from show1.training.components import resolve_start
+from show1.training.synonyms import read_synonyms, widen
 from show1.training.tokenizers import SPACE
 from show1.worlds.vocabulary import MOTION_TABLE, OBJECT_TABLE, PLACE_TABLE
 
@@ -88,12 +90,16 @@ def run_records(runs: Path) -> dict[str, Any]:
     return {run: read_json(runs / run / "final" / "training.json") for run in names}
 
 
-def assemble_pipeline(runs: Path, settings: Path, output: Path, licence: str | None = None) -> Path:
+def assemble_pipeline(runs: Path, settings: Path, output: Path, licence: str | None = None, synonyms: Path | None = None) -> Path:
     """Gather the components of all runs' `final` folders and write a pipeline, weights in 16 bits, with a card that tells of the runs.
+
+    Args:
+        synonyms: a JSON file of words that T5 is to read as words it knows, see `synonyms.py`.
 
     Raises:
         CheckpointError: a run is missing or incomplete.
     """
+    meant = {} if synonyms is None else read_synonyms(synonyms)
     parts: dict[str, Any] = {}
     for name, (run, cls) in NETWORKS.items():
         folder = component_folder(runs, run, name)
@@ -107,9 +113,17 @@ def assemble_pipeline(runs: Path, settings: Path, output: Path, licence: str | N
             parts[name] = load_network(cls, folder, dtype=torch.float16)
     for name, run in SCHEDULERS.items():
         parts[name] = load_scheduler(runs / run / "final" / name)
+    spiece = component_folder(runs, "keyframes", "tokenizer") / "spiece.model"
+    with TemporaryDirectory() as place:
+        if meant:
+            parts["tokenizer"] = widen(parts["tokenizer"], parts["text_encoder"], meant, Path(place))
+            spiece = Path(place) / spiece.name
+        _write(runs, parts, settings, output, licence)
+        (output / "tokenizer" / spiece.name).write_bytes(spiece.read_bytes())
+    return output
+
+
+def _write(runs: Path, parts: dict[str, Any], settings: Path, output: Path, licence: str | None) -> None:
     known: dict[str, Any] = {"vocabulary": vocabulary(runs, parts["tokenizer"]), "training": run_records(runs), "licence": licence}
     pipeline = Show1Pipeline(**parts, settings=read_settings_file(settings), **known)
     pipeline.save_pretrained(output)
-    spiece = component_folder(runs, "keyframes", "tokenizer") / "spiece.model"
-    (output / "tokenizer" / "spiece.model").write_bytes(spiece.read_bytes())
-    return output

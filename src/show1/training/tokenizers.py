@@ -30,11 +30,16 @@ def unigram_vocabulary(captions: Sequence[str]) -> list[tuple[str, float]]:
 
 def make_t5_tokenizer(captions: Sequence[str], folder: Path) -> Any:
     """A T5 tokenizer over the captions' words; also written to `folder` as `spiece.model`, which older stacks read."""
+    return write_t5_tokenizer(unigram_vocabulary(captions), folder)
+
+
+def write_t5_tokenizer(pieces: Sequence[tuple[str, float]], folder: Path) -> Any:
+    """A T5 tokenizer of pieces with their log-probabilities, the first three SPECIAL; also written to `folder` as `spiece.model`."""
     from sentencepiece import sentencepiece_model_pb2
     from transformers import T5Tokenizer
 
     model: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
-    for index, (piece, score) in enumerate(unigram_vocabulary(captions)):
+    for index, (piece, score) in enumerate(pieces):
         kind = {2: 2, 0: 3, 1: 3}.get(index, 1)  # SentencePiece's types: 1 normal, 2 unknown, 3 control
         model.pieces.add(piece=piece, score=score, type=kind)
     spec = model.trainer_spec
