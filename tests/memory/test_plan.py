@@ -18,7 +18,7 @@ from show1.cascade.loading import load_outlines, read_model
 from show1.cascade.thrift import Thrift
 from show1.cli import app
 from show1.errors import SettingsError
-from show1.memory.plan import STAGEWISE, WHOLE, Plan, Planner, bytes_of
+from show1.memory.plan import GROUPS, MODEL, STAGEWISE, WHOLE, Plan, Planner, bytes_of
 from show1.memory.stages import PHASES
 from show1.memory.within import advance_within, out_of_memory
 from show1.runs.request import Request
@@ -150,3 +150,49 @@ def test_smaller_portions_give_the_same_pictures(saved_pipeline: Path) -> None:
 def test_a_plan_can_be_had_from_python(weightless: Path) -> None:
     plan = plan_memory("1TB", str(weightless), device="cpu", dtype="float32", stop_after="interpolation")
     assert list(plan.peaks) == ["text", "keyframes", "interpolation"] and plan.thrift == Thrift()
+
+
+def test_t5_in_8_bits_holds_what_was_predicted_and_says_nearly_the_same(saved_pipeline: Path, weightless: Path) -> None:
+    plain, small = (Show1Pipeline.from_pretrained(saved_pipeline, int8_text_encoder=int8) for int8 in (False, True))
+    wanted, got = (pipe.encode_prompt([PROMPT], [""])[0] for pipe in (plain, small))
+    assert 0 < (got - wanted).norm() < 0.05 * wanted.norm()
+    planner = Planner(load_outlines(str(weightless), "cpu")[0], None, torch.device("cpu"), torch.float32)
+    held = {id(part): part for part in small.text_encoder.parameters()}.values()
+    sizes = [(p.qdata.nbytes + p.scale.nbytes) if hasattr(p, "qdata") else p.nbytes for p in held]
+    assert any(hasattr(p, "qdata") for p in held)
+    assert planner.trial.weights("text_encoder", torch.float32, int8=True) == sum(sizes)
+
+
+def test_layer_by_layer_makes_the_same(saved_pipeline: Path, tmp_path: Path) -> None:
+    made = []
+    for held in (WHOLE, GROUPS):
+        run = Run.create(tmp_path / held, Request(prompt=PROMPT, seed=3, model=str(saved_pipeline)))
+        plan = Plan(device=torch.device("cpu"), dtype=torch.float32, held=held)
+        assert advance_within(run, [plan], lambda plan, outlines: read_model(str(saved_pipeline), plan.dtype, outlines)) == "finished"
+        made.append(run)
+    assert made[0].video_path.read_bytes() == made[1].video_path.read_bytes()
+
+
+def test_a_t5_that_is_loaded_on_demand_is_offloaded_with_the_rest(saved_pipeline: Path) -> None:
+    pipe = Show1Pipeline.from_pretrained(saved_pipeline)
+    encoder, wanted = pipe.text_encoder, pipe.encode_prompt([PROMPT], [""])[0]
+    pipe.register_modules(text_encoder=None)
+    pipe.load_text_encoder = lambda: encoder
+    pipe.enable_group_offload(torch.device("cpu"), offload_type="leaf_level")
+    assert torch.equal(pipe.encode_prompt([PROMPT], [""])[0], wanted)
+    assert pipe.text_encoder is None and hasattr(encoder.shared, "_diffusers_hook")
+
+
+def test_on_a_gpu_networks_come_one_by_one_then_t5_in_8_bits_then_layers(weightless: Path) -> None:
+    model = load_outlines(str(weightless), "cpu")[0]
+    planner = Planner(model, None, torch.device("cpu"), torch.float32, fixed_dtype=True)
+    planner.device, planner.process = torch.device("cuda"), 0  # tensors are counted as on the CPU: no GPU is needed
+    plans = list(planner.plans())
+    ways = list(dict.fromkeys(plan.held for plan in plans))
+    assert ways == [WHOLE, MODEL, GROUPS]
+    for before, after in pairwise(plans):
+        assert after.int8_text == before.int8_text or (before.held == MODEL and max(before.peaks, key=before.peaks.__getitem__) == "text")
+    text = planner._predicted(Plan(device=planner.device, dtype=torch.float32, held=MODEL)).peaks["text"]
+    small = planner._predicted(Plan(device=planner.device, dtype=torch.float32, held=MODEL, int8_text=True)).peaks["text"]
+    layers = planner._predicted(Plan(device=planner.device, dtype=torch.float32, held=GROUPS)).peaks["text"]
+    assert layers < small < text

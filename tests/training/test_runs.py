@@ -13,6 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokeniz
 
 from show1 import PixelUNet, Show1Pipeline
 from show1.errors import CheckpointError, SettingsError
+from show1.models.autoencoders import load_vae
 from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer
 from show1.training.assemble import assemble_pipeline, component_folder
 from show1.training.components import resolve_start
@@ -77,7 +78,7 @@ def test_a_run_keeps_its_losses_config_and_checkpoint(runs: Path, run: str) -> N
 
 def test_components_start_from_a_folder_of_the_runs_or_from_the_bundled_model(tmp_path: Path) -> None:
     assert resolve_start("vae/final/vae", tmp_path) == tmp_path / "vae" / "final" / "vae"
-    assert load_network(AutoencoderKL, resolve_start("bundled:vae", tmp_path)).config.in_channels == 3
+    assert load_vae(resolve_start("bundled:vae", tmp_path)).config.in_channels == 3
 
 
 def test_a_text_encoder_that_a_run_did_not_train_is_found_where_it_started(runs: Path) -> None:

@@ -17,6 +17,8 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.basicConfig(level=logging.WARNING, format="note: %(message)s")
     warnings.filterwarnings("ignore", category=FutureWarning)
+    for name in ("torchao", "torch.utils._pytree"):  # diffusers imports torchao where it is installed
+        logging.getLogger(name).setLevel(logging.ERROR)
     import diffusers
     import transformers
 
@@ -61,14 +63,25 @@ def load_outlines(model: str | None, device: str | None = None, dtype: str | Non
     return read_model(model, kind, NETWORKS), where, kind
 
 
-def read_model(model: str | None, dtype: Any, outlines: Collection[str] = (), adapters: Mapping[str, float] | None = None) -> Any:
-    """A pipeline in main memory, some of its networks without weights; adapters change the keyframe network, where that has its own."""
+def read_model(
+    model: str | None,
+    dtype: Any,
+    outlines: Collection[str] = (),
+    adapters: Mapping[str, float] | None = None,
+    *,
+    int8_text: bool = False,
+) -> Any:
+    """A pipeline in main memory, some of its networks without weights, T5 in 8 bits where that is asked for.
+
+    Adapters change the keyframe network, where that has its own weights.
+    """
     from show1 import Show1Pipeline
 
+    options: dict[str, Any] = {"dtype": dtype, "outlines": outlines, "int8_text_encoder": int8_text}
     if model == "published":
-        pipeline = Show1Pipeline.from_published(dtype=dtype, outlines=outlines)
+        pipeline = Show1Pipeline.from_published(**options)
     else:
-        pipeline = Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, dtype=dtype, outlines=outlines)
+        pipeline = Show1Pipeline.from_pretrained(None if model in (None, "bundled") else model, **options)
     if adapters and "keyframes_unet" not in outlines:
         for folder in adapters:
             pipeline.load_lora_weights(folder, adapter_name=folder)

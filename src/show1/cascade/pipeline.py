@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.hooks import apply_group_offloading
 from PIL import Image
 from torch import Tensor, nn
 
@@ -118,12 +119,28 @@ class Show1Pipeline(WithAdapters, Shareable):
         self.load_text_encoder: Callable[[], nn.Module] | None = None
         """Where set, T5 is loaded by it when a prompt is to be encoded, and freed again afterwards."""
         self.thrift = Thrift()
+        self._groups: dict[str, Any] = {}
 
     def spare(self, thrift: Thrift) -> None:
         """Work in smaller portions from now on, or in whole ones again: memory against time."""
         self.thrift = thrift
         if works_in_tiles(self.vae):
             (self.vae.enable_tiling if thrift.tiling else self.vae.disable_tiling)()
+
+    def enable_group_offload(self, onload_device: torch.device, **options: Any) -> None:
+        """Hold weights in main memory, each group of layers on the device only while it computes; arguments as in diffusers.
+
+        A T5 that is loaded on demand is held so too.
+        """
+        super().enable_group_offload(onload_device, **options)
+        self._groups = {"onload_device": onload_device, "offload_device": torch.device("cpu"), **options}
+
+    def _placed(self, encoder: nn.Module) -> nn.Module:
+        """A text encoder that was loaded on demand, where it is to compute."""
+        if not self._groups:
+            return encoder.to(self._execution_device)
+        apply_group_offloading(encoder, **self._groups)
+        return encoder
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path | None = None, **options: Any) -> Show1Pipeline:
@@ -157,7 +174,7 @@ class Show1Pipeline(WithAdapters, Shareable):
             PromptError: there is no text encoder.
         """
         if self.text_encoder is None and self.load_text_encoder is not None:
-            self.register_modules(text_encoder=self.load_text_encoder().to(self._execution_device))
+            self.register_modules(text_encoder=self._placed(self.load_text_encoder()))
         if self.text_encoder is None or self.tokenizer is None:
             raise PromptError("this pipeline has no text encoder: pass prompt_embeds and negative_prompt_embeds")
         length = max_text_tokens or self.settings.max_text_tokens

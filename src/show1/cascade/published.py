@@ -38,6 +38,7 @@ def load_published(
     torch_dtype: torch.dtype | None = None,
     variant: str | None = "fp16",
     outlines: Collection[str] = (),
+    int8_text_encoder: bool = False,
     **where: Any,
 ) -> Any:
     """Make a pipeline of the published checkpoints.
@@ -50,6 +51,7 @@ def load_published(
         dtype: what to hold weights in; float32 where none is given. `torch_dtype` is its older name.
         variant: prefer weight files of this variant; folders without it give what they have.
         outlines: networks whose weights are not loaded, by their names in the pipeline; stages that need them cannot be run.
+        int8_text_encoder: hold T5 in 8 bits; needs torchao.
         where: `revision`, `cache_dir`, `local_files_only`, as in `huggingface_hub.snapshot_download`.
 
     Raises:
@@ -91,5 +93,5 @@ def load_published(
         latent_scheduler=solver(latent / "scheduler"),
         settings=PUBLISHED,
     )
-    pipeline.load_text_encoder = lambda: load_transformer(T5EncoderModel, t5, **options)
+    pipeline.load_text_encoder = lambda: load_transformer(T5EncoderModel, t5, **options, int8=int8_text_encoder)
     return pipeline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -129,7 +129,11 @@ def _advance_as_planned(request: Any, plans: list[Any], run: Any) -> None:
     from show1.memory.within import advance_within, return_freed_memory
 
     return_freed_memory()
-    advance_within(run, plans, lambda plan, outlines: read_model(request.model, plan.dtype, outlines, request.adapters))
+
+    def load(plan: Any, outlines: Collection[str]) -> Any:
+        return read_model(request.model, plan.dtype, outlines, request.adapters, int8_text=plan.int8_text)
+
+    advance_within(run, plans, load)
 
 
 def _planned(request: Any, memory: str | None, device: str | None, dtype: str | None, *, has_image: bool) -> tuple[Any, list[Any]]:

@@ -14,12 +14,14 @@ from show1.cascade.settings import STAGES, CascadeSettings
 from show1.cascade.thrift import Thrift
 from show1.errors import SettingsError
 from show1.memory.stages import PHASES, TEXT, Trial
+from show1.models.loading import can_quantise
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-WHOLE, MODEL, STAGEWISE = "whole", "model", "stages"
+WHOLE, MODEL, GROUPS, STAGEWISE = "whole", "model", "groups", "stages"
 HELD = {
     WHOLE: "all weights at once",
     MODEL: "weights in main memory, each network on the device while it works",
+    GROUPS: "weights in main memory, each layer on the device while it works",
     STAGEWISE: "stage by stage: each stage's weights are read from disk when its turn comes",
 }
 GUIDED = {"keyframes": ("keyframes",), "interpolation": ("interpolation",), "pixel": ("first_frame", "pixel"), "latent": ("latent",)}
@@ -52,7 +54,9 @@ class Plan:
     device: torch.device
     dtype: torch.dtype
     held: str = WHOLE
-    """Which weights are there at a time: `whole`, `model` (diffusers' model offload) or `stages`."""
+    """Which weights are there at a time: `whole`, `model` and `groups` (diffusers' offloading), or `stages`."""
+    int8_text: bool = False
+    """Whether T5 is held in 8 bits."""
     thrift: Thrift = field(default_factory=Thrift)
     peaks: dict[str, int] = field(default_factory=dict)
     """Predicted peak of each stage in bytes: of the process on a CPU, allocated on a GPU."""
@@ -66,6 +70,7 @@ class Plan:
         portions = [f"guidance of {', '.join(self.thrift.apart)} in two calls"] if self.thrift.apart else []
         portions += [f"interpolation {self.thrift.windows} windows at a time"] if self.thrift.windows else []
         portions += ["VAE in tiles"] if self.thrift.tiling else []
+        portions += ["T5 in 8 bits"] if self.int8_text else []
         how = [f"{str(self.dtype).removeprefix('torch.')} on {self.device}", HELD[self.held], *portions]
         each = " · ".join(f"{stage} {told(size)}" for stage, size in self.peaks.items())
         return f"plan: {'; '.join(how)}\npredicted peak: {told(self.peak)} ({each})"
@@ -139,7 +144,9 @@ class Planner:
         windows = thrift.windows or self.settings.num_keyframes - 1
         if stage == "interpolation" and windows > 1:
             yield replace(plan, thrift=replace(thrift, windows=-(-windows // 2)))
-        ways = (WHOLE, STAGEWISE) if self.device.type == "cpu" else (WHOLE, MODEL, STAGEWISE)
+        if stage == TEXT and plan.held == MODEL and can_quantise() and not plan.int8_text:  # on a CPU, reading it takes what it saves
+            yield replace(plan, int8_text=True)
+        ways = (WHOLE, STAGEWISE) if self.device.type == "cpu" else (WHOLE, MODEL, GROUPS)
         if plan.held != ways[-1]:
             yield replace(plan, held=ways[ways.index(plan.held) + 1])
         if plan.dtype == torch.float32 and not self.fixed_dtype:
@@ -156,8 +163,11 @@ class Planner:
 
     def _weights(self, plan: Plan, phase: str) -> int:
         """Bytes of the weights that are there in a phase."""
-        sizes = {name: self.trial.weights(name, plan.dtype) for name in self._present(plan, phase)}
-        return max(sizes.values()) if plan.held == MODEL else sum(sizes.values())
+        names = self._present(plan, phase)
+        if plan.held == GROUPS:  # a layer, and the one that is fetched meanwhile
+            return sum(sorted(size for name in names for size in self.trial.layers(name, plan.dtype))[-2:])
+        sizes = [self.trial.weights(name, plan.dtype, plan.int8_text and name == "text_encoder") for name in names]
+        return max(sizes) if plan.held == MODEL else sum(sizes)
 
     def _present(self, plan: Plan, phase: str) -> Sequence[str]:
         if plan.held != WHOLE:

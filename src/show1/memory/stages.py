@@ -23,7 +23,7 @@ from show1.memory.trace import peak_bytes, weight_dtypes, without_data
 
 TEXT = "text"
 PHASES = (TEXT, *STAGES)
-TEXT_ENCODERS = ("text_encoder", "latent_text_encoder")
+SCALE_BYTES = torch.float32.itemsize
 
 
 class StillScheduler:
@@ -85,9 +85,18 @@ class Trial:
             "latent": ["latent_text_encoder", "latent_unet", "vae"],
         }[phase]
 
-    def weights(self, name: str, dtype: torch.dtype) -> int:
-        """Bytes of a network's weights."""
-        return sum(weight.numel() * kind.itemsize for weight, kind in weight_dtypes(self.networks[name], dtype))
+    def weights(self, name: str, dtype: torch.dtype, int8: bool = False) -> int:
+        """Bytes of a network's weights; with `int8`, its matrices in 8 bits and a scale a row."""
+        network = self.networks[name]
+        matrices = {id(part.weight) for part in network.modules() if int8 and isinstance(part, nn.Linear)}
+        return sum(
+            weight.numel() + weight.shape[0] * SCALE_BYTES if id(weight) in matrices else weight.numel() * kind.itemsize
+            for weight, kind in weight_dtypes(network, dtype)
+        )
+
+    def layers(self, name: str, dtype: torch.dtype) -> list[int]:
+        """Bytes of the weights of each of a network's layers."""
+        return [sum(w.numel() for w in part.parameters(recurse=False)) * dtype.itemsize for part in self.networks[name].modules()]
 
     def working(self, phase: str, dtype: torch.dtype, thrift: Thrift) -> int:
         """Bytes that a phase holds at its peak beside weights."""

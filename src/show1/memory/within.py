@@ -13,7 +13,7 @@ import torch
 from show1.cascade.loading import NETWORKS
 from show1.cascade.settings import STAGES
 from show1.errors import SettingsError
-from show1.memory.plan import MODEL, STAGEWISE, Plan
+from show1.memory.plan import GROUPS, MODEL, STAGEWISE, Plan
 from show1.runs.fingerprint import fingerprints
 from show1.runs.making import encode_texts
 from show1.runs.request import OWN_COMPONENTS
@@ -103,6 +103,9 @@ def _ready(plan: Plan, load: Load, outlines: Collection[str]) -> Any:
     pipeline = load(plan, outlines)
     if plan.held == MODEL:
         pipeline.enable_model_cpu_offload(device=plan.device)
+    elif plan.held == GROUPS:
+        streams = plan.device.type == "cuda"
+        pipeline.enable_group_offload(plan.device, offload_type="leaf_level", use_stream=streams, low_cpu_mem_usage=streams)
     else:
         pipeline.to(plan.device)
     pipeline.spare(plan.thrift)

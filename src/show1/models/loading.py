@@ -6,16 +6,18 @@ import json
 import pickle
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 import diffusers
 import torch
+from diffusers import AutoencoderTiny
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from show1.errors import CheckpointError
+from show1.errors import CheckpointError, SettingsError
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -128,6 +130,8 @@ def make_empty(cls: type[M], folder: Path, changes: Mapping[str, Any] | None = N
         CheckpointError: missing or unreadable config, or one that no network can be made of.
     """
     config = {**read_json(folder / "config.json"), **(changes or {})}
+    if cls is AutoencoderTiny:
+        config.pop("block_out_channels", None)  # it writes this, and warns of what it does not know when it reads it
     try:
         with torch.device("meta"):
             return cls.from_config(config)  # type: ignore[attr-defined]
@@ -194,11 +198,31 @@ def load_scheduler(folder: Path, **overrides: Any) -> Any:
     return getattr(diffusers, name).from_config({**config, **overrides})
 
 
-def load_transformer(cls: Any, folder: Path, *, dtype: torch.dtype = torch.float32, variant: str | None = None) -> Any:
-    """Load a text encoder with transformers, strictly and without executing pickles, in eval mode.
+def can_quantise() -> bool:
+    """Whether torchao is installed, which holds text encoders in 8 bits."""
+    return find_spec("torchao") is not None
+
+
+def in_8_bits() -> Any:
+    """How transformers is to hold the matrices of a text encoder: in 8 bits with a scale a row, multiplied in the dtype that was asked for.
+
+    Raises:
+        SettingsError: torchao is not installed.
+    """
+    if not can_quantise():
+        raise SettingsError('a text encoder in 8 bits needs torchao: pip install "show1[int8]"')
+    from torchao.quantization import Int8WeightOnlyConfig
+    from transformers import TorchAoConfig
+
+    return TorchAoConfig(Int8WeightOnlyConfig())
+
+
+def load_transformer(cls: Any, folder: Path, *, dtype: torch.dtype = torch.float32, variant: str | None = None, int8: bool = False) -> Any:
+    """Load a text encoder with transformers, strictly and without executing pickles, in eval mode; see `in_8_bits` for `int8`.
 
     Raises:
         CheckpointError: missing or unreadable files, or missing weights, with their names.
+        SettingsError: it cannot be held in 8 bits here.
     """
     files = weight_files(folder, variant)
     chosen = next((v for v in (variant, "fp16") if v and re.search(rf"\.{re.escape(v)}[.-]", files[0].name)), None)
@@ -211,6 +235,7 @@ def load_transformer(cls: Any, folder: Path, *, dtype: torch.dtype = torch.float
             weights_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are reported, and refused below, by name
+            quantization_config=in_8_bits() if int8 else None,
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"cannot load the text encoder in '{folder}': {_short(error)}") from error

@@ -46,7 +46,7 @@ def _weights(network: nn.Module) -> Iterator[bytes]:
     edges: list[Tensor] = []
     for name, weight in network.state_dict().items():
         yield f"{name}{tuple(weight.shape)}{weight.dtype}".encode()
-        if weight.device.type != "meta" and not weight.is_quantized:  # offloaded weights are not fetched for this
+        if weight.device.type != "meta" and type(weight) in (Tensor, nn.Parameter):  # offloaded or quantised ones are not fetched for this
             flat = weight.detach().reshape(-1)
             edges += [flat[:EDGE].double().cpu(), flat[-EDGE:].double().cpu()]
     if edges:
