@@ -1,0 +1,58 @@
+"""Calls of the published video network at given sizes; run by `one_gpu.py` with an interpreter that has the published code's
+dependencies. Nothing of show1 is imported here.
+
+Run: PYTHON one_gpu_published.py CODE JOB
+
+JOB is a folder: `job.json` and each network's configuration. Writes `result.json` there: milliseconds a call.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@torch.no_grad()
+def measured(network: Any, shape: dict[str, list[int]], job: dict[str, Any]) -> float:
+    """Milliseconds a call."""
+    options = {"device": job["device"], "dtype": getattr(torch, job["dtype"])}
+    call = {"sample": torch.randn(shape["sample"], **options), "encoder_hidden_states": torch.randn(shape["text"], **options)}
+    call["timestep"] = torch.full((shape["sample"][0],), 500, device=job["device"])
+    if "class_labels" in shape:
+        call["class_labels"] = torch.full(shape["class_labels"], 100, device=job["device"])
+    wait = torch.cuda.synchronize if job["device"].startswith("cuda") else lambda: None
+    for index in range(job["warm_up"] + job["timed"]):
+        if index == job["warm_up"]:
+            wait()
+            started = time.perf_counter()
+        network(**call)
+    wait()
+    return 1e3 * (time.perf_counter() - started) / job["timed"]
+
+
+def main(code: str, folder: Path) -> None:
+    """Time every network."""
+    sys.path.insert(0, code)
+    from showone.models import UNet3DConditionModel
+
+    known = inspect.signature(UNet3DConditionModel.__init__).parameters
+    job, times = json.loads((folder / "job.json").read_text()), {}
+    torch.set_default_dtype(getattr(torch, job["dtype"]))
+    for name, shape in job["calls"].items():
+        config = json.loads((folder / name / "config.json").read_text())
+        with torch.device(job["device"]):
+            network = UNet3DConditionModel(**{key: value for key, value in config.items() if key in known}).eval()
+        times[name] = measured(network, shape, job)
+        print(f"| {name} | published, eager | {times[name]:.1f} | | |", flush=True)
+        del network
+    (folder / "result.json").write_text(json.dumps(times))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
