@@ -67,10 +67,17 @@ def measured(step: Any, batch_size: int, steps: int, peak: Any) -> Result:
     return Result((steps - WARM_UP) * batch_size / seconds, peak.read()[0], losses)
 
 
-def forget_moments(network: Any) -> None:
-    """Let a keyframe network no longer read its frames' moments: the published class cannot."""
+def without_moments(folder: Path) -> str:
+    """The bundled keyframe network where it no longer reads its frames' moments, which the published class cannot; saved in a folder."""
+    from show1 import PixelUNet
+    from show1.cascade.folder import BUNDLED
+    from show1.models.loading import load_network
+
+    network = load_network(PixelUNet, BUNDLED / "keyframes_unet")
     network.class_embedding = None
     network.register_to_config(class_embed_type=None)
+    network.save_pretrained(folder)
+    return str(folder)
 
 
 def record_batches(trainer: Any, folder: Path, steps: int) -> None:
@@ -121,9 +128,9 @@ def run(stage: str, sprites: Path, options: argparse.Namespace, record: Path | N
     precision, backend = ("no", "no") if record else (options.precision, options.compile)
     config = replace(stage_config(stage, options.steps, precision), rates={}, decay_steps=0, compile=backend)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, Path(folder) / stage, base=Path(folder), sprites=sprites)
         if options.published and stage == "keyframes":
-            forget_moments(trainer.task.network)
+            config = replace(config, start={**config.start, "network": without_moments(Path(folder) / "network")})
+        trainer = Trainer(config, Path(folder) / stage, base=Path(folder), sprites=sprites)
         if record:
             record_batches(trainer, record, options.steps)
             answer.put({"learning_rate": config.learning_rate, "weight_decay": config.weight_decay, "gradient_clip": config.gradient_clip})
