@@ -6,13 +6,15 @@ Each dtype is planned and measured in a process of its own, with the steps that 
 from __future__ import annotations
 
 import argparse
+import math
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 DTYPES = ("float32", "bfloat16")
-STEPS = {"keyframes": 1, "interpolation": 1, "first_frame": 1, "pixel": 1, "latent": 10}
+SAMPLED = ("keyframes", "interpolation", "first_frame", "pixel", "latent")
 
 
 def one(dtype: str, stop_after: str) -> None:
@@ -33,13 +35,20 @@ def one(dtype: str, stop_after: str) -> None:
     plan = plan_memory("1TB", device="cpu", dtype=dtype, stop_after=stop_after)
     pipeline = load_model(None, "cpu", dtype)
     pipeline.set_progress_bar_config(disable=True)
+    steps = fewest_steps(pipeline.settings)
     memory = PeakMemory(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
-        run = Run.create(Path(folder) / "run", Request(prompt="a rocket flies over the ocean at night", seed=0, steps=STEPS))
+        run = Run.create(Path(folder) / "run", Request(prompt="a rocket flies over the ocean at night", seed=0, steps=steps))
         for stage in STAGES[: STAGES.index(stop_after) + 1]:
             memory.reset()
             run.advance(pipeline, until=stage)
             print(line(dtype, stage, plan.peaks[stage], memory.read()[0]), flush=True)
+
+
+def fewest_steps(settings: Any) -> dict[str, int]:
+    """So many steps of each stage that its strength leaves one to run."""
+    strengths = {name: getattr(settings, name).strength or 1.0 for name in SAMPLED}
+    return {name: math.ceil(1 / strength - 1e-9) for name, strength in strengths.items()}
 
 
 def line(dtype: str, stage: str, predicted: int, measured: int) -> str:

@@ -32,8 +32,8 @@ def inputs(runs: Path, sprites: Path, config: Config, tmp_path: Path) -> Callabl
         task.network.register_forward_pre_hook(lambda _, args, kwargs: seen.append((args[0], kwargs)), with_kwargs=True)
         clips = task.clips(chance := Chance([1, 2]))
         with torch.no_grad():
-            clean, call = task.example(clips, chance)
-            call(torch.zeros_like(clean), torch.tensor([5, 5]), task.embed(clips, chance, 0.1))
+            clean, calls = task.example(clips, chance)
+            calls(task.sampler())(torch.zeros_like(clean), torch.tensor([5, 5]), task.embed(clips, chance, 0.1))
         return clean, *seen[0]
 
     return make

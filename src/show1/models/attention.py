@@ -1,13 +1,18 @@
-"""Attention over the frames at each pixel: thousands of sequences of a few frames."""
+"""Attention over the frames at each pixel, thousands of sequences of a few frames, and over the text."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import Attention
+from diffusers.models.attention_processor import Attention, AttnAddedKVProcessor2_0
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+FEW = 512
+"""Queries and keys up to which a CPU's plain attention learns faster than its fused one, whose backward pass is slow for few keys."""
 
 
 class FrameAttention:
@@ -26,3 +31,13 @@ def attend_plainly(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """softmax(QK' / sqrt(d)) V (Vaswani et al. 2017, eq. 1) of [B, heads, L, d]."""
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     return scores.softmax(-1) @ value
+
+
+class TextAttention(AttnAddedKVProcessor2_0):
+    """diffusers' attention with added text keys and values, by plain matrix products where short sequences learn on a CPU."""
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """[N, C, H, W] -> the same shape."""
+        short = hidden_states.shape[2:].numel() <= FEW and torch.is_grad_enabled()
+        with sdpa_kernel(SDPBackend.MATH) if short and hidden_states.device.type == "cpu" else nullcontext():
+            return super().__call__(attn, hidden_states, *args, **kwargs)  # type: ignore[no-any-return]

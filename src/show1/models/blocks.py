@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from diffusers.models.attention_processor import Attention, AttnAddedKVProcessor2_0
+from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D, TemporalConvLayer
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from show1.models.attention import FrameAttention
+from show1.models.attention import FrameAttention, TextAttention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,9 +111,19 @@ class TemporalTransformer(TransformerTemporalModel):
         return hidden + tokens.reshape(frames, height, width, channels).permute(0, 3, 1, 2)
 
 
-def residual_block(config: BlockConfig, channels_in: int, channels_out: int, scale: float, **resample: bool) -> ResnetBlock2D:
+class ResidualBlock(ResnetBlock2D):
+    """diffusers' residual block, which would copy its input to the usual order in memory where it is told that it trains."""
+
+    def train(self, mode: bool = True) -> ResidualBlock:
+        """Tell only the layers inside (dropout); that copy is all that the block itself does otherwise."""
+        super().train(mode)
+        self.training = False
+        return self
+
+
+def residual_block(config: BlockConfig, channels_in: int, channels_out: int, scale: float, **resample: bool) -> ResidualBlock:
     """A residual block of IF; `down=True` or `up=True` also changes the resolution by two."""
-    return ResnetBlock2D(
+    return ResidualBlock(
         in_channels=channels_in,
         out_channels=channels_out,
         temb_channels=config.time_channels,
@@ -140,7 +150,7 @@ def text_attention(config: BlockConfig, level: LevelConfig, channels: int) -> At
         upcast_softmax=True,
         only_cross_attention=level.only_cross_attention,
         cross_attention_norm=config.text_norm,
-        processor=AttnAddedKVProcessor2_0(),
+        processor=TextAttention(),
     )
 
 

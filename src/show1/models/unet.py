@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from show1.errors import CheckpointError, SettingsError
 from show1.models.blocks import Block, BlockConfig, Context, DownBlock, LevelConfig, MidBlock, UpBlock
+from show1.models.norms import replace_group_norms
 
 DOWN_BLOCKS = {"ResnetDownsampleBlock3D": False, "SimpleCrossAttnDownBlock3D": True}
 UP_BLOCKS = {"ResnetUpsampleBlock3D": False, "SimpleCrossAttnUpBlock3D": True}
@@ -133,6 +134,7 @@ class PixelUNet(ModelMixin, ConfigMixin):
         self.conv_norm_out = nn.GroupNorm(norm_num_groups, widths[0], eps=norm_eps)
         self.conv_act = get_activation(act_fn)
         self.conv_out = nn.Conv2d(widths[0], out_channels, 3, padding=1)
+        replace_group_norms(self)
 
     @staticmethod
     def _refuse_unused_options(config: dict[str, Any]) -> None:
@@ -263,17 +265,15 @@ class PixelUNet(ModelMixin, ConfigMixin):
 
 
 def fast_layout(sample: Tensor) -> torch.memory_format:
-    """Channels last in memory, with two exceptions on a CPU.
+    """Channels last in memory, but for small pictures in float32 on a CPU.
 
-    Small pictures in float32 keep the published order, and with it the published sums to the last bit: many steps on them make
-    more of a last bit than the little time is worth. Where gradients are taken, torch's group norms are slow with channels last
-    (a compiler makes its own).
+    Those keep the published order, and with it the published sums to the last bit: many steps on them make more of a last bit than
+    the little time is worth.
     """
-    small = sample.dtype == torch.float32 and sample.shape[-2] * sample.shape[-1] < LARGE
-    eager_gradients = torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    if sample.device.type == "cpu" and (small or eager_gradients):
-        return torch.contiguous_format
-    return torch.channels_last
+    device = sample.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else sample.dtype
+    small = dtype == torch.float32 and sample.shape[-2] * sample.shape[-1] < LARGE
+    return torch.contiguous_format if device == "cpu" and small else torch.channels_last
 
 
 PixelUNet.__module__ = "show1"  # what saved pipelines name: it outlives moves of this file

@@ -14,6 +14,8 @@ from show1.training.groups import GROUPS, check_rates
 from show1.training.optimizers import OPTIMIZERS
 
 STAGES = ("text", "layout", "keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent", "recogniser")
+DENOISING = ("keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "latent")
+"""Stages whose networks are sampled in steps."""
 TRACKERS = ("tensorboard", "wandb")
 AT_LEAST_ONE = (
     *("steps", "batch_size", "checkpoint_every", "keep_checkpoints", "log_every", "frames", "text_tokens"),
@@ -66,6 +68,32 @@ class AdapterConfig:
                 raise SettingsError(f"[adapter]: unknown group '{name}'; known: {', '.join(GROUPS)}")
         if self.rank < 0:
             raise SettingsError(f"[adapter] rank is {self.rank}; use 1 or more, or 0 for full rank")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """A network that learns to take fewer steps, from the network it starts from, see `distilling.py`."""
+
+    steps: int
+    """Steps that the finished network takes from pure noise."""
+    teacher_steps: int | None = None
+    """Steps that its teacher takes, a multiple of those; None for twice as many. Fewer and fewer steps are learned in one run after the other."""
+    guidance: float = 1.0
+    """The teacher's classifier-free guidance, which the finished network has in it (Meng et al. 2023) and is sampled without."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise SettingsError(f"[distill] steps is {self.steps}; use 1 or more")
+        if self.teacher_steps is not None and (self.teacher_steps % self.steps or self.teacher_steps <= self.steps):
+            raise SettingsError(
+                f"[distill] teacher_steps is {self.teacher_steps}; use {2 * self.steps} or another multiple of {self.steps} steps"
+            )
+        if not 0 <= self.guidance <= 100:
+            raise SettingsError(f"[distill] guidance is {self.guidance}; use 0 to 100 (1 leaves guidance out)")
+
+    def teacher_steps_each(self) -> int:
+        """Steps of the teacher for one of the finished network."""
+        return (self.teacher_steps or 2 * self.steps) // self.steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +193,8 @@ class TrainConfig:
     """What to train on."""
     adapter: AdapterConfig | None = None
     """Train an adapter of the network instead of the network."""
+    distill: DistillConfig | None = None
+    """Learn to take fewer steps instead of learning from clips alone."""
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
@@ -181,6 +211,10 @@ class TrainConfig:
                 raise SettingsError(f"log_with names '{name}'; known: {', '.join(TRACKERS)}")
         if self.timestep_shift <= 0:
             raise SettingsError(f"timestep_shift is {self.timestep_shift}; use a number above 0, 1 for an even spread")
+        if self.distill is not None and (self.stage not in DENOISING or "network" not in self.start):
+            raise SettingsError(f"[distill] needs one of the stages {', '.join(DENOISING)}, and a finished network as `network` in [start]")
+        if self.distill is not None and self.adapter is not None:
+            raise SettingsError("[distill] changes the whole network and how it is sampled; leave out [adapter]")
         check_rates(self.rates)
 
     def to_dict(self) -> dict[str, Any]:
@@ -188,7 +222,7 @@ class TrainConfig:
         return asdict(self)
 
 
-TABLES: dict[str, Any] = {"data": DataConfig, "adapter": AdapterConfig}
+TABLES: dict[str, Any] = {"data": DataConfig, "adapter": AdapterConfig, "distill": DistillConfig}
 """Tables of a file that have classes of their own."""
 PLAIN_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", tuple: "a list", Mapping: "a table"}
 

@@ -76,7 +76,7 @@ class Trainer:
         *prepared, self.optimizer = self.accelerator.prepare(*modules.values(), optimizer)
         self.task.modules = dict(zip(modules, prepared, strict=True))
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.ema = EMAModel(list(self._parameters()), decay=config.ema_decay, use_ema_warmup=True, power=0.75)
+        self.ema = EMAModel(list(self._parameters()), decay=config.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
         self.state = RunState(plain_modules(self.accelerator, self.task.modules), optimizer, self.ema)
 
     def _parameters(self) -> Iterator[nn.Parameter]:

@@ -20,7 +20,7 @@ def make_optimizer(name: str, groups: list[dict[str, Any]], weight_decay: float)
         SettingsError: one in 8 bits without bitsandbytes.
     """
     if name == "adamw":
-        return torch.optim.AdamW(groups, weight_decay=weight_decay)
+        return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
     try:
         import bitsandbytes
     except (ImportError, RuntimeError) as error:

@@ -5,6 +5,8 @@ Shapes: B clips, F frames, H x W pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from show1.cascade.latent_upscale import sample_latent_upscale
 from show1.cascade.pixel_upscale import first_frame_call, pixel_call, sample_first_frame, sample_pixel_upscale, with_first_frame
 from show1.cascade.settings import PUBLISHED, SamplerSettings
 from show1.cascade.stage import Sampler, Text, enlarge, repeat_to
-from show1.diffusion.denoise import Network, as_video, restart
+from show1.diffusion.denoise import Network, as_video, guided, restart
 from show1.diffusion.objective import Objective
 from show1.errors import SettingsError
 from show1.models.autoencoders import load_vae
@@ -39,6 +41,7 @@ from show1.training.clips import (
 )
 from show1.training.components import make_scheduler, start_folder
 from show1.training.config import TrainConfig
+from show1.training.distilling import Distillation, student_scheduler
 from show1.training.latents import latents_for
 from show1.training.layout import conditioning, layout_errors
 from show1.training.task import Task
@@ -51,6 +54,9 @@ SEEN = 0.1
 SHEET_STEPS = 10
 SHEET_GUIDANCE = 3.0
 SHEET_NOISE_LEVEL = 100
+
+Calls = Callable[[Sampler], Network]
+"""What makes of a network the call of it that a stage's denoising loop makes, with the stage's condition."""
 
 
 class DenoisingTask(Task):
@@ -69,6 +75,8 @@ class DenoisingTask(Task):
             if isinstance(module, nn.Dropout) and module.p > 0:
                 module.p = config.temporal_dropout
         self.scheduler = make_scheduler(config, base)
+        if config.distill is not None:
+            self.scheduler = student_scheduler(self.scheduler, config.distill.steps)
         self.objective = Objective(
             self.scheduler,
             max_timestep=config.max_timestep,
@@ -76,6 +84,9 @@ class DenoisingTask(Task):
             min_snr_gamma=config.min_snr_gamma or None,
             shift=config.timestep_shift,
         )
+        self.distillation = None
+        if config.distill is not None:
+            self.distillation = Distillation(config, self.scheduler, self.objective, self.network, device)
         self.text: TrainingText = make_text(self.text_kind, config, source, base, folder)
         self.wanted = Wanted(arrays=self.text.arrays)
         if config.train_text:
@@ -93,13 +104,15 @@ class DenoisingTask(Task):
         """The network as sampling sees it."""
         return Sampler(self.network, self.scheduler, settings or SamplerSettings(steps=1, guidance=1.0))
 
-    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        """Clean videos [B, C, F, H, W], and the network with the stage's condition on them."""
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Calls]:
+        """Clean videos [B, C, F, H, W], and a network's call with the stage's condition on them."""
         raise NotImplementedError
 
     def sampling(self, clips: Clips, guidance: float = 1.0) -> tuple[Sampler, Text]:
         """The stage's sampler and the clips' text, for a sample sheet."""
         settings = SamplerSettings(steps=SHEET_STEPS, guidance=guidance, noise_level=SHEET_NOISE_LEVEL, strength=0.5)
+        if self.config.distill is not None:
+            settings = replace(settings, steps=self.config.distill.steps, guidance=1.0, strength=None)
         nothing = torch.zeros(len(clips.seeds), dtype=torch.bool)
         return self.sampler(settings), Text(self.embed_text(clips, nothing), self.embed_text(clips, ~nothing))
 
@@ -122,10 +135,12 @@ class DenoisingTask(Task):
 
     def loss(self, chance: Chance) -> Tensor:
         clips = self.clips(chance)
-        timesteps = chance.part(self.objective.draw_timesteps(chance.batch, chance.shared))
+        timesteps = chance.part((self.distillation or self.objective).draw_timesteps(chance.batch, chance.shared))
         return self._losses(clips, chance, timesteps, self.config.caption_dropout).mean()
 
     def timestep_bands(self, count: int) -> list[tuple[int, int]]:
+        if self.distillation is not None:
+            return [(step, step + 1) for step in sorted(self.distillation.timesteps.tolist())]
         first, span = self.objective.min_timestep, self.objective.max_timestep - self.objective.min_timestep
         edges = [first + round(span * index / count) for index in range(count + 1)]
         return [(low, high) for low, high in pairwise(edges) if low < high]
@@ -134,14 +149,23 @@ class DenoisingTask(Task):
         return self._losses(self.clips(chance), chance, timesteps, dropout)
 
     def _losses(self, clips: Clips, chance: Chance, timesteps: Tensor, dropout: float) -> Tensor:
-        clean, call = self.example(clips, chance)
+        clean, calls = self.example(clips, chance)
         text = self.embed(clips, chance, dropout)
         noise = chance.normal_like(clean)
         timesteps = timesteps.to(self.device)
         noisy = self.objective.noised(clean, noise, timesteps)
-        target = self.objective.target(clean, noise, timesteps)
-        errors = self.objective.errors(call(noisy, timesteps, text), target, self.pixel_weights(clips, clean))
-        return errors * self.objective.weight(timesteps) + self.further_errors(clips, clean, timesteps, text)
+        target = self.objective.target(*self._taught(clips, calls, noisy, timesteps, text) or (clean, noise), timesteps)
+        errors = self.objective.errors(calls(self.sampler())(noisy, timesteps, text), target, self.pixel_weights(clips, clean))
+        return errors * (self.distillation or self.objective).weight(timesteps) + self.further_errors(clips, clean, timesteps, text)
+
+    def _taught(self, clips: Clips, calls: Calls, noisy: Tensor, timesteps: Tensor, text: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What a teacher, where there is one, says is clean and what is noise; None to learn from the clips."""
+        if self.distillation is None:
+            return None
+        guidance = self.distillation.config.guidance
+        call = calls(replace(self.sampler(), network=self.distillation.teacher))
+        negative = None if guidance <= 1.0 else self.embed_text(clips, torch.ones(len(noisy), dtype=torch.bool))
+        return self.distillation.taught(noisy, timesteps, guided(call, text, negative, guidance, apart=True))
 
     def export(self, folder: Path) -> None:
         self.scheduler.save_pretrained(folder / self.component.replace("_unet", "_scheduler"))
@@ -200,13 +224,11 @@ class KeyframesImage(KeyframesTask):
     def sheet_times(self) -> Tensor:
         return frame_times(0, 1)
 
-    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        return clips.draw(clips.sizes.low), self._call(clips)
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Calls]:
+        return clips.draw(clips.sizes.low), lambda sampler: self._call(clips, sampler.network)
 
-    def _call(self, clips: Clips) -> Network:
-        network, labels = self.network, {}
-        if reads_moments(network):
-            labels = {"class_labels": self.moments(clips).flatten()}
+    def _call(self, clips: Clips, network: nn.Module) -> Network:
+        labels = {"class_labels": self.moments(clips).flatten()} if reads_moments(network) else {}
 
         def call(noisy: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
             told = {name: repeat_to(value, len(noisy)) for name, value in labels.items()}
@@ -219,7 +241,7 @@ class KeyframesImage(KeyframesTask):
         generators = restart(clips.seeds)
         drawn = clips.draw(clips.sizes.low)
         noise = sampler.noise(tuple(drawn.shape[1:]), generators)
-        return drawn, sampler.run(self._call(clips), noise, text, generators)
+        return drawn, sampler.run(self._call(clips, self.network), noise, text, generators)
 
 
 class Keyframes(KeyframesTask):
@@ -233,8 +255,8 @@ class Keyframes(KeyframesTask):
     def sheet_times(self) -> Tensor:
         return frame_times(0, self.config.frames, KEYFRAME_EVERY)
 
-    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
-        return clips.draw(clips.sizes.low), keyframes_call(self.sampler(), even_moments(self.config.frames))
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Calls]:
+        return clips.draw(clips.sizes.low), lambda sampler: keyframes_call(sampler, even_moments(self.config.frames))
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips, SHEET_GUIDANCE)
@@ -255,12 +277,12 @@ class Interpolation(DenoisingTask):
     def sheet_times(self) -> Tensor:
         return frame_times(0, 2 * KEYFRAME_EVERY + 1)
 
-    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Calls]:
         clean = clips.draw(clips.sizes.low)
         ends = clean[:, :, [0, -1]]
         ends = ends + self.config.condition_noise * chance.normal_like(ends)
         condition = blend_condition(ends[:, :, 0], ends[:, :, 1], clean.shape[2])
-        return clean, interpolation_call(self.sampler(), condition)
+        return clean, lambda sampler: interpolation_call(sampler, condition)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips)
@@ -301,9 +323,9 @@ class FirstFrame(Upscaler):
     def sheet_times(self) -> Tensor:
         return frame_times(0, 1)
 
-    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Calls]:
         clean, condition, levels = self.views(clips, chance)
-        return clean, first_frame_call(self.sampler(), condition, levels)
+        return clean, lambda sampler: first_frame_call(sampler, condition, levels)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips)
@@ -319,11 +341,11 @@ class PixelUpscale(Upscaler):
     def times(self, chance: Chance) -> Tensor:
         return any_window(self.config.frames, chance)
 
-    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Calls]:
         clean, condition, levels = self.views(clips, chance)
         led = clean[:, :, :1]
         led = led + self.config.condition_noise * chance.normal_like(led)
-        return clean, pixel_call(self.sampler(), with_first_frame(condition, led), levels)
+        return clean, lambda sampler: pixel_call(sampler, with_first_frame(condition, led), levels)
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips)
@@ -355,11 +377,11 @@ class Latent(DenoisingTask):
         return any_window(self.config.frames, chance)
 
     @torch.no_grad()
-    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Network]:
+    def example(self, clips: Clips, chance: Chance) -> tuple[Tensor, Calls]:
         window = random_crop(clips.sizes.final, self.config.crop, LATENT_CELL, chance.shared)
         generators: Any = [generator for generator in chance.each for _ in range(self.config.frames)]
         latents = self.latents.of(clips, window).sample(generators) * self.vae.config.scaling_factor
-        return as_video(latents, len(clips.seeds)), self.sampler().predict
+        return as_video(latents, len(clips.seeds)), lambda sampler: sampler.predict
 
     def sample(self, clips: Clips) -> tuple[Tensor, Tensor]:
         sampler, text = self.sampling(clips)

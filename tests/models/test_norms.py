@@ -1,0 +1,55 @@
+"""Group norm that learns fast where channels come last."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from show1.models.norms import GroupNorm, replace_group_norms
+
+
+def gradients(norm: nn.GroupNorm, pictures: Tensor, toward: Tensor) -> list[Tensor]:
+    pictures = pictures.clone(memory_format=torch.preserve_format).requires_grad_()
+    return [norm(pictures), *torch.autograd.grad(norm(pictures), [pictures, norm.weight, norm.bias], toward)]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.01)])
+def test_its_gradients_are_torchs(dtype: torch.dtype, tolerance: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    theirs, ours = nn.GroupNorm(4, 12, dtype=torch.float64), GroupNorm(4, 12)
+    with torch.no_grad():
+        for parameter, same in zip(theirs.parameters(), ours.parameters(), strict=True):
+            same.copy_(parameter.copy_(torch.randn(12, generator=generator)))
+    pictures = (torch.randn(3, 12, 9, 7, generator=generator) + 2).to(dtype)
+    toward = torch.randn(3, 12, 9, 7, generator=generator).to(dtype)
+    last = pictures.contiguous(memory_format=torch.channels_last)
+    have = gradients(ours, last, toward.contiguous(memory_format=torch.channels_last))
+    assert type(ours(last.requires_grad_()).grad_fn).__name__ == "ChannelsLastNormBackward" and have[1].is_contiguous(
+        memory_format=torch.channels_last
+    )
+    for one, other in zip(have, gradients(theirs, pictures.double(), toward.double()), strict=True):
+        assert (one - other).norm() < tolerance * other.norm()
+
+
+def test_the_usual_order_in_memory_and_inference_are_left_to_torch() -> None:
+    norm, pictures = GroupNorm(2, 4), torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+    last = pictures.contiguous(memory_format=torch.channels_last)
+    assert "ChannelsLast" not in type(norm(pictures.requires_grad_()).grad_fn).__name__
+    assert "ChannelsLast" not in type(norm(last).grad_fn).__name__
+    with torch.no_grad():
+        assert torch.allclose(norm(last), nn.GroupNorm(2, 4)(pictures), atol=1e-6)
+
+
+def test_sides_of_one_pixel_are_taken() -> None:
+    pictures = torch.randn(2, 5, 1, 4, generator=torch.Generator().manual_seed(0)).permute(0, 3, 1, 2).requires_grad_()
+    narrow = pictures.transpose(2, 3)
+    for sides in (pictures, narrow):
+        assert torch.allclose(GroupNorm(2, 4)(sides), nn.GroupNorm(2, 4)(sides.contiguous()), atol=1e-6)
+
+
+def test_replaced_norms_have_the_same_parameters() -> None:
+    network = nn.Sequential(nn.GroupNorm(2, 4), nn.Sequential(nn.Conv2d(4, 4, 1), nn.GroupNorm(4, 4, eps=0.1)))
+    before = list(network.parameters())
+    replace_group_norms(network)
+    inner = network[1]
+    assert isinstance(inner, nn.Sequential) and isinstance(inner[1], GroupNorm) and inner[1].eps == 0.1
+    assert all(a is b for a, b in zip(before, network.parameters(), strict=True))
