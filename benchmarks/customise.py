@@ -24,7 +24,7 @@ from show1.cascade.loading import load_model, quiet_libraries
 from show1.cascade.settings import PUBLISHED
 from show1.evaluation.reference import load_recogniser
 from show1.evaluation.tracking import agreement, goes, track
-from show1.training.customise import RECIPES, customize
+from show1.training.customise import KINDS, customize
 from show1.video import contact_sheet, to_pil, write_video
 from show1.worlds.backgrounds import paint_backgrounds
 from show1.worlds.brushes import make_grid
@@ -130,7 +130,7 @@ def shown_pictures(store: SpriteStore, pairs: list[tuple[str, str]], folder: Pat
         drawn = world.render([scene], [SEED + index], times=torch.zeros(1), width=FINAL[0], height=FINAL[1])[0]
         paths.append(folder / f"green-{index}.png")
         to_pil(greened(drawn))[0].save(paths[-1])
-        paths[-1].with_suffix(".txt").write_text(prompt_of(name, place))
+        paths[-1].with_suffix(".txt").write_text(f"a {OBJECT_TABLE[name].name} stays still {where(place)}")
     return paths, "green"
 
 
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--prompts", type=int, default=14)
     parser.add_argument("--motion", choices=WAYS, default="zigzag")
-    parser.add_argument("--only", choices=RECIPES)
+    parser.add_argument("--only", choices=KINDS)
     parser.add_argument("--steps", type=int)
     given = parser.parse_args()
     quiet_libraries()
@@ -175,7 +175,7 @@ def main() -> None:
     moments = torch.tensor(PUBLISHED.frame_times()[:: PUBLISHED.between + 1])
     wanted = torch.stack(WAYS[given.motion](moments / CLIP_SECONDS), dim=1)
     check_tracker(store, given.motion, pairs, moments)
-    kinds = [given.only] if given.only else list(RECIPES)
+    kinds = [given.only] if given.only else list(KINDS)
     adapters = {kind: learn(kind, store, given.motion, pictured, given.folder, given.model, {"steps": given.steps}) for kind in kinds}
     for adapter in adapters.values():
         pipeline.load_lora_weights(adapter)

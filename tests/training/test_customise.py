@@ -16,7 +16,7 @@ from show1.errors import DataError, SettingsError
 from show1.models.inflate import with_labels
 from show1.training.adapting import Adaptation
 from show1.training.config import AdapterConfig
-from show1.training.customise import caption_of, customize
+from show1.training.customise import caption_of, customize, recipe
 from show1.training.groups import in_group
 
 PROMPT = "a rocket flies over the ocean"
@@ -52,8 +52,7 @@ def loaded(folder: Path) -> Show1Pipeline:
 @pytest.mark.parametrize("kind", ["motion", "style"])
 def test_an_adapter_changes_only_the_layers_that_it_says(kind: str, full: bool, clip: Path, saved_pipeline: Path, tmp_path: Path) -> None:
     group = LAYERS[kind]
-    adapter = AdapterConfig(layers=(group,), rank=0 if full else 2)
-    made = customize(kind, clip, PROMPT, tmp_path / "made", model=saved_pipeline, adapter=adapter, **QUICK)
+    made = customize(kind, clip, PROMPT, tmp_path / "made", model=saved_pipeline, layers=(group,), rank=0 if full else 2, **QUICK)
     assert made == tmp_path / "made" and [p.name for p in tmp_path.iterdir()] == ["made"], "nothing is left behind"
     record = json.loads((made / RECORD).read_text())
     assert record["components"] == {"keyframes_unet": {"layers": [group], "rank": "full" if full else 2}}
@@ -155,8 +154,7 @@ def test_without_peft_the_error_says_what_to_do(
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(SettingsError, match=r"pip install 'show1\[train\]'"):
         customize("motion", clip, PROMPT, tmp_path / "made", model=saved_pipeline, **QUICK)
-    full = AdapterConfig(layers=("temporal-attention",), rank=0)
-    assert customize("motion", clip, PROMPT, tmp_path / "full", model=saved_pipeline, adapter=full, **QUICK), "needs no peft"
+    assert customize("motion", clip, PROMPT, tmp_path / "full", model=saved_pipeline, rank=0, **QUICK), "needs no peft"
     pipeline.load_lora_weights(motion)  # nor does this
     assert pipeline.get_active_adapters() == {"zigzag": 1.0}
 
@@ -168,10 +166,16 @@ def test_what_cannot_be_asked_for_is_refused(clip: Path, saved_pipeline: Path, t
         customize("motion", clip, PROMPT, motion, model=saved_pipeline)
     with pytest.raises(SettingsError, match="one clip, not from 2"):
         customize("motion", [clip, clip], PROMPT, tmp_path / "made", model=saved_pipeline)
-    with pytest.raises(SettingsError, match="unknown group 'tempral'"):
-        AdapterConfig(layers=("tempral",))
-    with pytest.raises(SettingsError, match="no layers in text"):
-        Adaptation("keyframes_unet", PixelUNet.from_config(tiny.pixel_config()), AdapterConfig(layers=("text",)), 0)
+    for name in ("text", "tempral", "conv"):
+        with pytest.raises(SettingsError, match=f"names '{name}', where the network has no layers.*temporal-attention.*conv_out"):
+            Adaptation("keyframes_unet", PixelUNet.from_config(tiny.pixel_config()), AdapterConfig(layers=("spatial", name)), 0)
+
+
+def test_modules_are_named_beside_groups() -> None:
+    network = PixelUNet.from_config(tiny.pixel_config())
+    layers = Adaptation("keyframes_unet", network, AdapterConfig(layers=("conv_out", "up_blocks.1"), rank=0), 0).layers
+    assert "conv_out" in layers and any(name.startswith("up_blocks.1.") for name in layers)
+    assert all(name == "conv_out" or name.startswith("up_blocks.1.") for name in layers)
 
 
 def test_a_mixed_pipeline_saves_what_it_makes(motion: Path, saved_pipeline: Path, tmp_path: Path) -> None:
@@ -184,7 +188,7 @@ def test_a_mixed_pipeline_saves_what_it_makes(motion: Path, saved_pipeline: Path
 def test_temporal_convolutions_change_in_full_only() -> None:
     """They run from their weights alone, so that LoRA's layers would change nothing."""
     network = PixelUNet.from_config(tiny.pixel_config())
-    with pytest.raises(SettingsError, match="no layers in temporal-convolution"):
+    with pytest.raises(SettingsError, match="names 'temporal-convolution'"):
         Adaptation("keyframes_unet", network, AdapterConfig(layers=("temporal-convolution",)), 0)
     assert Adaptation("keyframes_unet", network, AdapterConfig(layers=("temporal-convolution",), rank=0), 0).layers
 
@@ -197,3 +201,11 @@ def test_a_caption_beside_a_picture_comes_before_the_prompt(tmp_path: Path) -> N
     place.with_suffix(".txt").write_bytes(b"\xff")
     with pytest.raises(DataError, match=r"one\.txt"):
         caption_of(place, PROMPT)
+
+
+def test_the_recipes_change_what_the_network_has() -> None:
+    told = {"block_out_channels": [32, 32, 96], "class_embed_type": "timestep"}
+    assert recipe("motion", told)[0].layers == ("moments", "temporal-attention")
+    assert recipe("motion", {**told, "class_embed_type": None})[0].layers == ("temporal-attention",)
+    adapter = recipe("style", told)[0]
+    assert adapter.rank == 0 and "up_blocks.2.resnets" in adapter.layers

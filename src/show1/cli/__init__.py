@@ -39,7 +39,7 @@ for command in (customising.motion, customising.style):
     customize.command()(command)
 app.add_typer(customize, name="customize")
 evaluate = typer.Typer(help="What a model shows of what was asked.", no_args_is_help=True)
-for command in (evaluating.alignment, evaluating.recogniser):
+for command in (evaluating.alignment, evaluating.compare, evaluating.recogniser):
     evaluate.command()(command)
 app.add_typer(evaluate, name="evaluate")
 for command in (serving.serve, serving.ui):

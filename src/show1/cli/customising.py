@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,11 +57,9 @@ def learn(
 ) -> None:
     """Train the adapter and say where it is."""
     quiet_libraries()
-    from show1.training.customise import RECIPES, customize
+    from show1.training.customise import customize
 
-    adapter = RECIPES[kind][0]
-    adapter = replace(adapter, rank=0 if full else rank or adapter.rank)
-    made = customize(kind, source, prompt, output, model=model, adapter=adapter, **changes)
+    made = customize(kind, source, prompt, output, model=model, rank=0 if full else rank, **changes)
     if made is None:
         err.print("stopped and saved; the same command goes on from there")
         raise typer.Exit(TERMINATED)

@@ -1,4 +1,4 @@
-"""`show1 evaluate`: what a model shows of what was asked, and how far its measure can be trusted."""
+"""`show1 evaluate`: what a model shows of what was asked, how far its measure can be trusted, and how two models differ."""
 
 from __future__ import annotations
 
@@ -87,6 +87,18 @@ def alignment(
             _write_report(run, reference)
     out.print(_write_report(run, reference), markup=False, soft_wrap=True)
     out.print(f"report in {output}", markup=False)
+
+
+@for_people
+def compare(
+    first: Annotated[Path, typer.Argument(help="A folder of `show1 evaluate alignment`.")],
+    second: Annotated[Path, typer.Argument(help="Another one, of the same prompts and seed.")],
+) -> None:
+    """Compare two runs video by video: what one shows rightly and the other does not, with the interval of the change."""
+    quiet_libraries()
+    from show1.evaluation.compare import comparison, paired_readings
+
+    out.print(comparison(paired_readings(first, second)), markup=False, soft_wrap=True)
 
 
 def _prompts(prompts: str, labels: dict[str, list[str]], samples: int, seed: int) -> list[Asked]:

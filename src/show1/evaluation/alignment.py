@@ -92,6 +92,18 @@ def read_videos(recogniser: Recogniser, asked: Asked, videos: Mapping[str, Tenso
     return Reading(asked.id, asked.group, asked.prompt, dict(asked.wanted), asked.seed, read, measured, listed)
 
 
+def read_readings(path: Path) -> list[Reading]:
+    """The readings in a file; none where it is not there, and a line that a crash cut short is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    found = []
+    for line in lines:
+        try:
+            found.append(Reading(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
 class AlignmentRun:
     """A folder of readings that grows video by video and can be gone on with after any stop.
 
@@ -124,16 +136,8 @@ class AlignmentRun:
                 )
 
     def readings(self) -> list[Reading]:
-        """All readings so far; a line that a crash cut short is left out."""
-        path = self.folder / READINGS
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        found = []
-        for line in lines:
-            try:
-                found.append(Reading(**json.loads(line)))
-            except (ValueError, TypeError):
-                continue
-        return found
+        """All readings so far."""
+        return read_readings(self.folder / READINGS)
 
     def go_on(self, asked: Sequence[Asked], recogniser: Recogniser, make: Make) -> Iterator[Reading]:
         """Make and read what is not there yet, one at a time."""

@@ -21,6 +21,20 @@ def wilson_interval(right: int, total: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def paired_interval(only_first: int, only_second: int, total: int) -> tuple[float, float]:
+    """95% interval of a share's change, -1..1, between two trials of the same things (Bonett & Price 2012, adjusted Wald); of -1..1 for none.
+
+    Args:
+        only_first, only_second: things that were right the first time only, and the second time only.
+        total: things that were tried.
+    """
+    if total == 0:
+        return -1.0, 1.0
+    lost, won = (only_first + 1) / (total + 2), (only_second + 1) / (total + 2)
+    half = Z95 * math.sqrt((won + lost - (won - lost) ** 2) / (total + 2))
+    return max(-1.0, won - lost - half), min(1.0, won - lost + half)
+
+
 def moments(features: Tensor) -> Tensor:
     """Mean and covariance of features [N, D] in one tensor [D + 1, D], the mean first; without spread for a single one."""
     features = features.double()

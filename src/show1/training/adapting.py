@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from show1.cascade.adapter_files import Factors, write_adapter
 from show1.errors import SettingsError
 from show1.training.config import AdapterConfig
-from show1.training.groups import in_group
+from show1.training.groups import GROUPS, in_group
 
 NAME = "default"
 """Peft's name of the adapter that is trained."""
@@ -37,8 +37,12 @@ class Adaptation:
         self.component = component
         self.config = config
         self.layers = chosen_layers(component, network, config.layers, full=config.rank == 0)
-        if not self.layers:
-            raise SettingsError(f"the network has no layers in {', '.join(config.layers)} that an adapter could change")
+        for group in config.layers:
+            if not chosen_layers(component, network, (group,), full=config.rank == 0):
+                raise SettingsError(
+                    f"[adapter] layers names '{group}', where the network has no layers that an adapter could change; "
+                    f"name a group ({', '.join(GROUPS)}) or a module, such as conv_out"
+                )
         network.requires_grad_(False)
         if config.rank:
             inject_lora(network, self.layers, config.rank, seed)
@@ -66,7 +70,7 @@ def identity(change: Tensor) -> Tensor:
 
 
 def chosen_layers(component: str, network: nn.Module, groups: tuple[str, ...], *, full: bool) -> list[str]:
-    """Names of the linear layers and convolutions in some groups.
+    """Names of the linear layers and convolutions in some groups or modules.
 
     Temporal convolutions are run from their weights alone (see `TemporalConv`), which LoRA's layers beside them would not reach:
     they change in full only.

@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from show1.errors import SettingsError
-from show1.training.groups import GROUPS, check_rates
+from show1.training.groups import check_rates
 from show1.training.optimizers import OPTIMIZERS
 
 STAGES = ("text", "layout", "keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent", "recogniser")
@@ -54,7 +54,7 @@ class AdapterConfig:
     """A small change of some layers of a network, trained instead of the network and saved apart from it."""
 
     layers: tuple[str, ...]
-    """Groups (see `training/groups.py`) whose linear layers and convolutions are changed."""
+    """Groups (see `training/groups.py`), or modules of the network (`up_blocks.2`), whose linear layers and convolutions are changed."""
     rank: int = 8
     """Rank of the change of each layer (LoRA, with peft); 0 for a change of full rank."""
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -63,9 +63,6 @@ class AdapterConfig:
     def __post_init__(self) -> None:
         if not self.layers:
             raise SettingsError("[adapter] layers is empty; name a group, such as temporal-attention")
-        for name in self.layers:
-            if name not in GROUPS:
-                raise SettingsError(f"[adapter]: unknown group '{name}'; known: {', '.join(GROUPS)}")
         if self.rank < 0:
             raise SettingsError(f"[adapter] rank is {self.rank}; use 1 or more, or 0 for full rank")
 

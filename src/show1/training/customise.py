@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,19 +38,28 @@ USUAL: dict[str, Any] = {
     "checkpoint_every": 50,
     "keep_checkpoints": 1,
 }
-RECIPES: dict[str, tuple[AdapterConfig, dict[str, Any]]] = {
-    "motion": (
-        AdapterConfig(layers=("temporal-attention",)),
-        {"steps": 300, "batch_size": 1, "learning_rate": 2e-3, "min_timestep": 300, "moving_weight": 8.0},
-    ),
-    "style": (AdapterConfig(layers=("spatial",)), {"steps": 100, "batch_size": 4, "learning_rate": 7e-4}),
-}
-"""What each kind changes, and how it is learned where nobody says otherwise; `benchmarks/customise.py` measures what comes of it."""
-BY_MOMENTS: tuple[AdapterConfig, dict[str, Any]] = (
-    AdapterConfig(layers=("moments", "temporal-attention")),
-    {**RECIPES["motion"][1], "layout_weight": 1.0},
-)
-"""A motion, for a network that is told each frame's moment: its layers draw things where the moments' layers tell them to."""
+MOTION: dict[str, Any] = {"steps": 300, "batch_size": 1, "learning_rate": 2e-3, "min_timestep": 300, "moving_weight": 8.0}
+STYLE: dict[str, Any] = {"steps": 350, "batch_size": 4, "learning_rate": 1.5e-3}
+KINDS = ("motion", "style")
+
+
+def recipe(kind: str, network: Mapping[str, Any]) -> tuple[AdapterConfig, dict[str, Any]]:
+    """What changes in a keyframe network with this config, and how it is learned where nobody says otherwise.
+
+    A motion changes the attention over time, as the Show-1 paper does. In a network that is told each frame's moment, the moments' layers
+    tell the others where to draw things, so that these change too. A style changes the layers at the pictures' own resolution, in full:
+    what is to be seen is decided further in. `benchmarks/customise.py` measures what comes of it.
+    """
+    if kind == "style":
+        return AdapterConfig(layers=surface(len(network["block_out_channels"])), rank=0), STYLE
+    if network.get("class_embed_type") == "timestep":
+        return AdapterConfig(layers=("moments", "temporal-attention")), {**MOTION, "layout_weight": 1.0}
+    return AdapterConfig(layers=("temporal-attention",)), MOTION
+
+
+def surface(levels: int) -> tuple[str, ...]:
+    """The modules that see single pictures at their own resolution, in a network of so many levels."""
+    return "conv_in", "down_blocks.0.resnets", f"up_blocks.{levels - 1}.resnets", "conv_out"
 
 
 def customize(
@@ -60,7 +69,8 @@ def customize(
     output: str | Path,
     *,
     model: str | Path | None = None,
-    adapter: AdapterConfig | None = None,
+    layers: Sequence[str] | None = None,
+    rank: int | None = None,
     **changes: Any,
 ) -> Path | None:
     """Learn a motion or a style, as an adapter of a pipeline's keyframe network.
@@ -71,7 +81,8 @@ def customize(
         prompt: what they show, but those that have a caption of their own in a .txt file beside them.
         output: the adapter's folder, not there yet.
         model: a pipeline's folder or hub id; the bundled model where not given.
-        adapter: what is changed, in place of the recipe's.
+        layers: groups or modules of the network that are changed; the recipe's where not given.
+        rank: of each layer's change (LoRA, with peft), 0 for changes of full rank; the recipe's where not given.
         changes: keys of `TrainConfig` in place of the recipe's, such as `steps`; None leaves one as it is.
 
     Returns:
@@ -90,9 +101,10 @@ def customize(
     places = [Path(source)] if isinstance(source, str | Path) else [Path(place) for place in source]
     folder = BUNDLED if model is None else find_folder(model).resolve()
     work = output.with_name(f".{output.name}-training")
+    chosen = {"layers": layers and tuple(layers), "rank": rank}
     if all(map(is_picture, places)):
         changes = {"frames": STILL_FRAMES, **changes}
-    config = make_config(kind, prompt, folder, work / "clips.jsonl", "bundled" if model is None else str(model), adapter, changes)
+    config = make_config(kind, prompt, folder, work / "clips.jsonl", "bundled" if model is None else str(model), chosen, changes)
     seconds = (config.frames - 1) * KEYFRAME_EVERY / FPS
     for place in places:
         check_clip(place, seconds, moving=kind == "motion")
@@ -110,17 +122,18 @@ def customize(
 
 
 def make_config(
-    kind: str, prompt: str, folder: Path, source: Path, name: str, adapter: AdapterConfig | None, changes: dict[str, Any]
+    kind: str, prompt: str, folder: Path, source: Path, name: str, chosen: dict[str, Any], changes: dict[str, Any]
 ) -> TrainConfig:
     """The run that learns a motion or a style from the clips that `source` lists, for the pipeline in `folder`, called `name`.
+
+    `chosen` are the adapter's layers and rank, `changes` keys of `TrainConfig`; None leaves one as the recipe has it.
 
     Raises:
         SettingsError: no such kind, or a value that cannot work.
     """
-    if kind not in RECIPES:
-        raise SettingsError(f"cannot learn a '{kind}'; known: {', '.join(RECIPES)}")
-    told = read_json(folder / "keyframes_unet" / "config.json").get("class_embed_type") == "timestep"
-    usual, recipe = BY_MOMENTS if kind == "motion" and told else RECIPES[kind]
+    if kind not in KINDS:
+        raise SettingsError(f"cannot learn a '{kind}'; known: {', '.join(KINDS)}")
+    adapter, usual = recipe(kind, read_json(folder / "keyframes_unet" / "config.json"))
     settings = CascadeSettings.from_dict(read_json(folder / "model_index.json")["settings"])
     about = {"kind": kind, "prompt": prompt, "base_model": name, "show1": __version__}
     start = {part: str(folder / f"keyframes_{end}") for part, end in (("network", "unet"), ("scheduler", "scheduler"))}
@@ -132,10 +145,14 @@ def make_config(
         "text_tokens": settings.max_text_tokens,
         "start": start,
         "data": DataConfig(source=str(source), buckets=buckets),
-        "adapter": replace(adapter or usual, about=about),
+        "adapter": replace(adapter, about=about, **given(chosen)),
     }
-    given = {key: value for key, value in changes.items() if value is not None}
-    return TrainConfig(**{**USUAL, **recipe, **values, **given})
+    return TrainConfig(**{**USUAL, **usual, **values, **given(changes)})
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not None."""
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def usual_precision() -> str:

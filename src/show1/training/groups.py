@@ -43,8 +43,8 @@ def groups_of(component: str, parameter: str) -> tuple[str, ...]:
 
 
 def in_group(group: str, component: str, parameter: str) -> bool:
-    """Whether a component's parameter belongs to a group."""
-    return group in groups_of(component, parameter)
+    """Whether a component's parameter belongs to a group, or to the module of that name (`up_blocks.2`)."""
+    return group in groups_of(component, parameter) or parameter.startswith(f"{group}.")
 
 
 def check_rates(rates: Mapping[str, float]) -> None:
