@@ -4,8 +4,9 @@ Run: python benchmarks/customise.py SPRITES FOLDER [--model FOLDER] [--prompts 1
 
 One rendered clip shows a turtle on the beach on a way that the world does not have (zigzag or eight); eight pictures show
 objects in places in the green of a night-vision camera. Adapters of both are learned, and videos of other objects in other
-places (other pairs than the pictures') are made with each and without, with the same prompts and seeds. Prints Markdown tables. FOLDER gets the clips, the adapters and contact
-sheets; adapters that are there are used as they are.
+places (other pairs than the pictures') are made with each and without, with the same prompts and seeds. Prints Markdown tables; likeness is the
+mean correlation of luminance with the video made without an adapter. FOLDER gets the clips, the adapters and contact sheets; adapters that are
+there are used as they are.
 """
 
 from __future__ import annotations
@@ -73,6 +74,12 @@ def greened(video: Tensor) -> Tensor:
     """A video [3, ...] in [-1, 1] in shades of green."""
     light = torch.einsum("c...,c->...", (video + 1) / 2, torch.tensor(LUMA))
     return torch.stack([light * part for part in GREEN]).mul(2).sub(1)
+
+
+def likeness(video: Tensor, plain: Tensor) -> float:
+    """Correlation of two videos' [3, ...] luminance: how much of what is to be seen is the same, whatever its colours."""
+    light = torch.stack([torch.einsum("c...,c->...", one, torch.tensor(LUMA)).flatten() for one in (video, plain)])
+    return float(torch.corrcoef(light)[0, 1])
 
 
 def is_green(video: Tensor) -> bool:
@@ -193,8 +200,8 @@ def main() -> None:
     if "style" in adapters:
         made["none, turned green"] = [greened(video) for video in made["none"]]
     print(
-        f"\n| adapter | goes a {given.motion} | correlation, reach | green | object | place | {SHOWN.object} or {SHOWN.place} seen |\n|"
-        + "---|" * 7
+        f"\n| adapter | goes a {given.motion} | correlation, reach | green | object | place | {SHOWN.object} or {SHOWN.place} seen | likeness |\n|"
+        + "---|" * 8
     )
     for name, videos in made.items():
         read = recogniser.name(recogniser.classify(recogniser.features(torch.stack(videos))))
@@ -208,7 +215,8 @@ def main() -> None:
             sum(seen["object"] == SHOWN.object or seen["place"] == SHOWN.place for seen in read),
         )
         shares = " | ".join(f"{count}/{len(videos)}" for count in counts)
-        print(f"| {name} | {going}/{len(videos)} | {correlation:.2f}, {reach:.2f} | {shares} |", flush=True)
+        like = sum(likeness(video, plain) for video, plain in zip(videos, made["none"], strict=True)) / len(videos)
+        print(f"| {name} | {going}/{len(videos)} | {correlation:.2f}, {reach:.2f} | {shares} | {like:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -79,3 +79,15 @@ def test_noise_levels_are_required_where_the_network_reads_them(network: PixelUN
 def test_odd_sizes_are_refused(network: PixelUNet) -> None:
     with pytest.raises(Show1Error, match="9"):
         network(noisy(1, 3, 2, 9, 8), torch.tensor(3), TEXT[:1])
+
+
+def test_channels_stay_last_in_memory_while_it_learns_in_bfloat16() -> None:
+    network = PixelUNet.from_config(tiny.pixel_config()).train()
+    orders = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_pre_hook(lambda _, args: orders.append(args[0].is_contiguous(memory_format=torch.channels_last)))
+    sample, text = torch.zeros(2, 3, 3, 16, 24), torch.zeros(2, 5, tiny.TEXT_WIDTH)
+    with torch.autocast("cpu", torch.bfloat16):
+        network(sample, 5, text)
+    assert orders and all(orders)
