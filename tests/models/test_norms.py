@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from show1.models.norms import GroupNorm, replace_group_norms
+from show1.models.norms import FEW, GroupNorm, replace_group_norms
 
 
 def gradients(norm: nn.GroupNorm, pictures: Tensor, toward: Tensor) -> list[Tensor]:
@@ -12,35 +12,38 @@ def gradients(norm: nn.GroupNorm, pictures: Tensor, toward: Tensor) -> list[Tens
     return [norm(pictures), *torch.autograd.grad(norm(pictures), [pictures, norm.weight, norm.bias], toward)]
 
 
+@pytest.mark.parametrize("width", [7, 128])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.01)])
-def test_its_gradients_are_torchs(dtype: torch.dtype, tolerance: float) -> None:
+def test_its_gradients_are_torchs(dtype: torch.dtype, tolerance: float, width: int) -> None:
     generator = torch.Generator().manual_seed(0)
     theirs, ours = nn.GroupNorm(4, 12, dtype=torch.float64), GroupNorm(4, 12)
     with torch.no_grad():
         for parameter, same in zip(theirs.parameters(), ours.parameters(), strict=True):
             same.copy_(parameter.copy_(torch.randn(12, generator=generator)))
-    pictures = (torch.randn(3, 12, 9, 7, generator=generator) + 2).to(dtype)
-    toward = torch.randn(3, 12, 9, 7, generator=generator).to(dtype)
+    pictures = (torch.randn(3, 12, 9, width, generator=generator) + 2).to(dtype)
+    toward = torch.randn(3, 12, 9, width, generator=generator).to(dtype)
     last = pictures.contiguous(memory_format=torch.channels_last)
     have = gradients(ours, last, toward.contiguous(memory_format=torch.channels_last))
-    assert type(ours(last.requires_grad_()).grad_fn).__name__ == "ChannelsLastNormBackward" and have[1].is_contiguous(
-        memory_format=torch.channels_last
-    )
+    assert all(images.is_contiguous(memory_format=torch.channels_last) for images in have[:2])
+    assert "ChannelsLast" in type(ours(last.requires_grad_()).grad_fn).__name__
     for one, other in zip(have, gradients(theirs, pictures.double(), toward.double()), strict=True):
         assert (one - other).norm() < tolerance * other.norm()
 
 
 def test_the_usual_order_in_memory_and_inference_are_left_to_torch() -> None:
-    norm, pictures = GroupNorm(2, 4), torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+    norm, pictures = GroupNorm(2, 4), torch.randn(2, 4, 30, 50, generator=torch.Generator().manual_seed(0))
     last = pictures.contiguous(memory_format=torch.channels_last)
     assert "ChannelsLast" not in type(norm(pictures.requires_grad_()).grad_fn).__name__
     assert "ChannelsLast" not in type(norm(last).grad_fn).__name__
-    with torch.no_grad():
-        assert torch.allclose(norm(last), nn.GroupNorm(2, 4)(pictures), atol=1e-6)
+    for rows in (30, 3):
+        part = last[:, :, :rows].contiguous(memory_format=torch.channels_last)
+        want = nn.GroupNorm(2, 4)(pictures[:, :, :rows])
+        assert torch.allclose(norm.float()(part), want, atol=1e-6)
+        assert torch.allclose(norm.bfloat16()(part.bfloat16()).float(), want, atol=0.03)
 
 
 def test_sides_of_one_pixel_are_taken() -> None:
-    pictures = torch.randn(2, 5, 1, 4, generator=torch.Generator().manual_seed(0)).permute(0, 3, 1, 2).requires_grad_()
+    pictures = torch.randn(2, FEW, 1, 4, generator=torch.Generator().manual_seed(0)).permute(0, 3, 1, 2).requires_grad_()
     narrow = pictures.transpose(2, 3)
     for sides in (pictures, narrow):
         assert torch.allclose(GroupNorm(2, 4)(sides), nn.GroupNorm(2, 4)(sides.contiguous()), atol=1e-6)
