@@ -172,6 +172,7 @@ def main() -> None:
     parser.add_argument("--motion", choices=WAYS, default="zigzag")
     parser.add_argument("--only", choices=KINDS)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--weight", type=float, default=1.0, help="of each adapter")
     given = parser.parse_args()
     quiet_libraries()
     pipeline, recogniser = load_model(given.model), load_recogniser()
@@ -191,7 +192,7 @@ def main() -> None:
         settings["both"] = [adapter.name for adapter in adapters.values()]
     made = {}
     for name, names in settings.items():
-        pipeline.set_adapters(names)
+        pipeline.set_adapters(names, [given.weight] * len(names))
         made[name] = [
             pipeline(prompt_of(*pair), seed=SEED + i, stop_after="keyframes", output_type="pt").keyframes[0].float().cpu().clamp(-1, 1)
             for i, pair in enumerate(pairs)
