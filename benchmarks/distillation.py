@@ -4,7 +4,7 @@ Run: python benchmarks/distillation.py SPRITES FOLDER [--student 2] [--teacher 8
 
 Trains in FOLDER (the same command goes on), then makes the frames between the drawn keyframes of seen clips: by the network as it is, in the
 teacher's and in the student's steps, and by the student. Prints how far each is from the teacher's frames and from the drawn ones
-(mean square, colours in [-1, 1]), how sharp (mean square of neighbouring pixels' differences, over the drawn one's), and its network calls.
+(mean square, colours in [-1, 1]), how sharp (as in `show1 evaluate`, over the drawn one's), and its network calls.
 """
 
 from __future__ import annotations
@@ -30,11 +30,6 @@ def settings(options: argparse.Namespace) -> Any:
     return replace(config, start=start, network={}, scheduler={}, distill=distill, train_text=False, log_with=(), caption_dropout=0.0)
 
 
-def sharpness(video: Any) -> float:
-    """Mean square of the differences of neighbouring pixels."""
-    return float(((video.diff(dim=-1) ** 2).mean() + (video.diff(dim=-2) ** 2).mean()) / 2)
-
-
 def main() -> None:
     """Train and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,6 +48,7 @@ def main() -> None:
 
     from show1 import PixelUNet
     from show1.cascade.interpolation import sample_interpolation
+    from show1.evaluation.statistics import sharpness
     from show1.models.loading import load_network, load_scheduler
     from show1.training.clips import frame_times
     from show1.training.loop import Trainer
@@ -79,7 +75,9 @@ def main() -> None:
             made = sample_interpolation(one, text, drawn[:, :, :: BETWEEN + 1], BETWEEN, clips.seeds)
             wanted = made if wanted is None else wanted
             far = [float((made - other).square().mean()) for other in (wanted, drawn)]
-            print(f"| {name} | {steps} | {far[0]:.5f} | {far[1]:.5f} | {sharpness(made) / sharpness(drawn):.2f} |", flush=True)
+            print(
+                f"| {name} | {steps} | {far[0]:.5f} | {far[1]:.5f} | {float((sharpness(made) / sharpness(drawn)).mean()):.2f} |", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 DTYPES = ("float32", "bfloat16")
-SAMPLED = ("keyframes", "interpolation", "first_frame", "pixel", "latent")
 
 
 def one(dtype: str, stop_after: str) -> None:
@@ -47,7 +46,9 @@ def one(dtype: str, stop_after: str) -> None:
 
 def fewest_steps(settings: Any) -> dict[str, int]:
     """So many steps of each stage that its strength leaves one to run."""
-    strengths = {name: getattr(settings, name).strength or 1.0 for name in SAMPLED}
+    from show1.cascade.settings import SAMPLERS
+
+    strengths = {name: getattr(settings, name).strength or 1.0 for name in SAMPLERS}
     return {name: math.ceil(1 / strength - 1e-9) for name, strength in strengths.items()}
 
 

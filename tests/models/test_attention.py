@@ -1,10 +1,10 @@
-"""Attention over frames."""
+"""Attention over frames, and over the text."""
 
 import pytest
 import torch
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from diffusers.models.attention_processor import Attention, AttnAddedKVProcessor2_0, AttnProcessor2_0
 
-from show1.models.attention import FrameAttention, attend_plainly
+from show1.models.attention import FEW, FrameAttention, TextAttention, attend_plainly
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 0.02)])
@@ -26,3 +26,19 @@ def test_plain_products_weigh_values_by_the_softmax_of_scores() -> None:
     odds = torch.tensor(1.0).exp()
     want = torch.tensor([[[[float((odds + 3) / (odds + 1))], [2.0]]]])
     assert torch.allclose(attend_plainly(query, key, value), want)
+
+
+@pytest.mark.parametrize("side", [3, int(FEW**0.5) + 1])
+def test_text_attention_learns_what_that_of_diffusers_learns(side: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        attention = Attention(8, heads=2, dim_head=4, added_kv_proj_dim=6, norm_num_groups=2, bias=True)
+    generator = torch.Generator().manual_seed(1)
+    pictures, text = torch.randn(2, 8, side, side, generator=generator), torch.randn(2, 5, 6, generator=generator)
+    gradients = []
+    for processor in (AttnAddedKVProcessor2_0(), TextAttention()):
+        attention.zero_grad()
+        processor(attention, pictures, encoder_hidden_states=text).square().mean().backward()
+        gradients.append([parameter.grad for parameter in attention.parameters() if parameter.grad is not None])
+    assert len(gradients[0]) > 10
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*gradients, strict=True))

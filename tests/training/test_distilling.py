@@ -75,7 +75,7 @@ def test_noisy_steps_weigh_in_clean_pictures_and_clear_ones_in_noise(config: Con
 
 
 @pytest.mark.parametrize("stage", ["keyframes", "interpolation", "pixel", "latent"])
-def test_a_stage_learns_to_take_one_step(runs: Path, sprites: Path, config: Config, tmp_path: Path, stage: str) -> None:
+def test_every_kind_of_stage_can_be_distilled(runs: Path, sprites: Path, config: Config, tmp_path: Path, stage: str) -> None:
     start = {
         **config(stage).start,
         "network": f"{stage}/final/{stage_part(stage)}_unet",

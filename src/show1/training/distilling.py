@@ -18,6 +18,9 @@ from show1.diffusion.objective import Objective
 from show1.errors import SettingsError
 from show1.training.config import TrainConfig
 
+SIGNAL = 1e-6
+"""A smaller share of the picture's variance is none."""
+
 
 def student_scheduler(scheduler: Any, steps: int) -> DDIMScheduler:
     """The sampler of the network that is trained: DDIM in so many steps from pure noise, of the stage's own noise schedule.
@@ -36,10 +39,6 @@ def student_scheduler(scheduler: Any, steps: int) -> DDIMScheduler:
         )
     student.set_timesteps(steps)
     return student
-
-
-SIGNAL = 1e-6
-"""A smaller share of the picture's variance is none."""
 
 
 class Distillation:
