@@ -1,11 +1,13 @@
 """Motion and style from one clip, on the bundled model: what is learned, and what it costs objects and places.
 
 Run: python benchmarks/customise.py SPRITES FOLDER [--model FOLDER] [--prompts 14] [--motion zigzag] [--steps N] [--only motion|style]
+     [--grey-recogniser FOLDER]
 
 One rendered clip shows a turtle on the beach on a way that the world does not have (zigzag or eight); eight pictures show
 objects in places in the green of a night-vision camera. Adapters of both are learned, and videos of other objects in other
 places (other pairs than the pictures') are made with each and without, with the same prompts and seeds. Prints Markdown tables; likeness is the
-mean correlation of luminance with the video made without an adapter. FOLDER gets the clips, the adapters and contact sheets; adapters that are
+mean correlation of luminance with the video made without an adapter. The package's recogniser was trained on the world's colours, and cannot read
+green pictures; one that was trained on grey ones (`configs/bundled/recogniser-grey.toml`) reads every video turned grey. FOLDER gets the clips, the adapters and contact sheets; adapters that are
 there are used as they are.
 """
 
@@ -15,6 +17,7 @@ import argparse
 import math
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from show1.cascade.loading import load_model, quiet_libraries
 from show1.cascade.settings import PUBLISHED
 from show1.evaluation.reference import load_recogniser
 from show1.evaluation.tracking import agreement, goes, track
+from show1.models.recogniser import Recogniser, in_grey, luminance
 from show1.training.customise import KINDS, customize
 from show1.video import contact_sheet, to_pil, write_video
 from show1.worlds.backgrounds import paint_backgrounds
@@ -41,7 +45,6 @@ PICTURES = 8
 SEED = 11
 FINAL, LOW = PUBLISHED.final_size, PUBLISHED.keyframe_size
 GREEN = (0.2, 1.0, 0.3)
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def zigzag(share: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,14 +75,13 @@ def render(store: SpriteStore, scene: Scene, seed: int, way: str, times: Tensor,
 
 def greened(video: Tensor) -> Tensor:
     """A video [3, ...] in [-1, 1] in shades of green."""
-    light = torch.einsum("c...,c->...", (video + 1) / 2, torch.tensor(LUMA))
+    light = (luminance(video[None])[0] + 1) / 2
     return torch.stack([light * part for part in GREEN]).mul(2).sub(1)
 
 
 def likeness(video: Tensor, plain: Tensor) -> float:
     """Correlation of two videos' [3, ...] luminance: how much of what is to be seen is the same, whatever its colours."""
-    light = torch.stack([torch.einsum("c...,c->...", one, torch.tensor(LUMA)).flatten() for one in (video, plain)])
-    return float(torch.corrcoef(light)[0, 1])
+    return float(torch.corrcoef(luminance(torch.stack([video, plain])).flatten(1))[0, 1])
 
 
 def is_green(video: Tensor) -> bool:
@@ -162,6 +164,20 @@ def sheet(videos: list[Tensor], path: Path) -> None:
     contact_sheet([[picture.resize((96, 60)) for picture in to_pil(video)] for video in videos]).save(path)
 
 
+def read_with(recogniser: Recogniser, videos: Tensor) -> list[dict[str, str]]:
+    """What a recogniser reads off videos [B, 3, F, H, W]."""
+    with torch.no_grad():
+        return recogniser.name(recogniser(videos))
+
+
+def right(read: list[dict[str, str]], pairs: list[tuple[str, str]]) -> tuple[int, int]:
+    """How often the object and the place were read that had been asked for."""
+    objects, places = (
+        [(seen[what] == pair[i]) for seen, pair in zip(read, pairs, strict=True)] for i, what in enumerate(("object", "place"))
+    )
+    return sum(objects), sum(places)
+
+
 def main() -> None:
     """Learn, make and measure."""
     parser = argparse.ArgumentParser()
@@ -172,10 +188,13 @@ def main() -> None:
     parser.add_argument("--motion", choices=WAYS, default="zigzag")
     parser.add_argument("--only", choices=KINDS)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--grey-recogniser", type=Path)
     parser.add_argument("--weight", type=float, default=1.0, help="of each adapter")
     given = parser.parse_args()
     quiet_libraries()
     pipeline, recogniser = load_model(given.model), load_recogniser()
+    in_colour = partial(read_with, recogniser)
+    greyly = given.grey_recogniser and partial(read_with, load_recogniser(given.grey_recogniser))
     pipeline.set_progress_bar_config(disable=True)
     store = SpriteStore.load(given.sprites)
     pairs = asked(pipeline.vocabulary["objects"], pipeline.vocabulary["places"], PICTURES + given.prompts)
@@ -200,24 +219,31 @@ def main() -> None:
         sheet(made[name], given.folder / f"{name}.png")
     if "style" in adapters:
         made["none, turned green"] = [greened(video) for video in made["none"]]
-    print(
-        f"\n| adapter | goes a {given.motion} | correlation, reach | green | object | place | {SHOWN.object} or {SHOWN.place} seen | likeness |\n|"
-        + "---|" * 8
-    )
+    columns = [
+        "adapter",
+        f"goes a {given.motion}",
+        "correlation, reach",
+        "green",
+        "object",
+        "place",
+        f"{SHOWN.object} or {SHOWN.place} seen",
+        "likeness",
+    ]
+    columns += ["object in grey", "place in grey"] if greyly else []
+    print(f"\n| {' | '.join(columns)} |\n|" + "---|" * len(columns))
     for name, videos in made.items():
-        read = recogniser.name(recogniser.classify(recogniser.features(torch.stack(videos))))
         ways = torch.stack([torch.stack(agreement(track(video), wanted)) for video in videos])
         correlation, reach = ways.amin(2).mean(0).tolist()  # the worse of x and y
-        going = sum(goes(video, wanted) for video in videos)
-        counts = (
+        read = in_colour(torch.stack(videos))
+        counts = [
             sum(map(is_green, videos)),
-            sum(seen["object"] == pair[0] for seen, pair in zip(read, pairs, strict=True)),
-            sum(seen["place"] == pair[1] for seen, pair in zip(read, pairs, strict=True)),
-            sum(seen["object"] == SHOWN.object or seen["place"] == SHOWN.place for seen in read),
-        )
-        shares = " | ".join(f"{count}/{len(videos)}" for count in counts)
+            *right(read, pairs),
+            sum(one["object"] == SHOWN.object or one["place"] == SHOWN.place for one in read),
+        ]
+        going, *shares = (f"{count}/{len(videos)}" for count in (sum(goes(video, wanted) for video in videos), *counts))
         like = sum(likeness(video, plain) for video, plain in zip(videos, made["none"], strict=True)) / len(videos)
-        print(f"| {name} | {going}/{len(videos)} | {correlation:.2f}, {reach:.2f} | {shares} | {like:.2f} |", flush=True)
+        in_grey_too = [f"{count}/{len(videos)}" for count in right(greyly(in_grey(torch.stack(videos))), pairs)] if greyly else []
+        print(f"| {' | '.join([name, going, f'{correlation:.2f}, {reach:.2f}', *shares, f'{like:.2f}', *in_grey_too])} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 
 from show1.errors import CheckpointError
 from show1.evaluation.reference import STAGE_SIZES, Reference, load_recogniser
-from show1.models.recogniser import READ_FRAMES, READ_SIZE, as_read
+from show1.models.recogniser import READ_FRAMES, READ_SIZE, as_read, in_grey
 
 
 def test_every_fourth_of_29_frames_is_read() -> None:
@@ -45,3 +45,11 @@ def test_a_recogniser_without_a_record_is_refused(tmp_path: Path) -> None:
 def test_an_empty_folder_is_no_recogniser(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         load_recogniser(tmp_path)
+
+
+def test_a_grey_video_is_as_light_as_its_colours() -> None:
+    video = torch.zeros(1, 3, 2, 4, 4)
+    video[:, 0, 0], video[:, 1, 1] = 1.0, -1.0
+    grey = in_grey(video)
+    assert torch.allclose(grey[0, :, 0], torch.full((3, 4, 4), 0.299)) and torch.allclose(grey[0, :, 1], torch.full((3, 4, 4), -0.587))
+    assert torch.allclose(in_grey(grey), grey)

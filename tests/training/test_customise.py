@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from show1.errors import DataError, SettingsError
 from show1.models.inflate import with_labels
 from show1.training.adapting import Adaptation
 from show1.training.config import AdapterConfig
-from show1.training.customise import caption_of, customize, recipe
+from show1.training.customise import caption_of, customize, make_config, recipe
 from show1.training.groups import in_group
 
 PROMPT = "a rocket flies over the ocean"
@@ -40,6 +41,11 @@ def keyframes(pipeline: Show1Pipeline) -> torch.Tensor:
     made = pipeline(PROMPT, seed=1, stop_after="keyframes", output_type="pt").keyframes
     assert made is not None
     return made
+
+
+def made_rates(folder: Path, changes: dict[str, Any]) -> Any:
+    """The learning rates of groups in the run that would learn a motion for a pipeline."""
+    return make_config("motion", PROMPT, folder, folder / "clips.jsonl", "told", {}, changes).rates
 
 
 def loaded(folder: Path) -> Show1Pipeline:
@@ -76,6 +82,8 @@ def test_a_network_that_is_told_moments_learns_a_motion_where_it_is_told(clip: P
     assert made is not None
     assert json.loads((made / RECORD).read_text())["components"]["keyframes_unet"]["layers"] == ["moments", "temporal-attention"]
     assert any("class_embedding" in name for name in load_file(made / WEIGHTS))
+    rates = made_rates(tmp_path / "told", QUICK)
+    assert rates == {"temporal-attention": QUICK["learning_rate"] / 2} and made_rates(tmp_path / "told", {}) == {"temporal-attention": 1e-3}
     before = keyframes(pipeline)
     pipeline.load_lora_weights(made)
     assert not torch.equal(keyframes(pipeline), before)

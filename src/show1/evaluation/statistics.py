@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from show1.models.recogniser import luminance
+
 Z95 = 1.959964
 """Half-width of a 95% interval in standard deviations of a normal distribution."""
 
@@ -50,15 +52,14 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     return float((mean_a - mean_b).square().sum() + covariance_a.trace() + covariance_b.trace() - 2 * roots)
 
 
-def luminance(video: Tensor) -> Tensor:
-    """[B, 3, F, H, W] -> [B, F, H, W] (Rec. 601 weights)."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=video.device)
-    return torch.einsum("bcfhw,c->bfhw", video.float().clamp(-1, 1), weights)
+def light_of(video: Tensor) -> Tensor:
+    """Luminance of what a file would hold: colours beyond [-1, 1] are cut off."""
+    return luminance(video.float().clamp(-1, 1))
 
 
 def sharpness(video: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring pixels' luminance, [B]; falls with blur, rises with grain."""
-    light = luminance(video)
+    light = light_of(video)
     across, down = light.diff(dim=-1).abs(), light.diff(dim=-2).abs()
     return (across.mean(dim=(1, 2, 3)) + down.mean(dim=(1, 2, 3))) / 2
 
@@ -67,7 +68,7 @@ def flicker(video: Tensor) -> Tensor:
     """Mean absolute second difference of luminance over time, [B]: 0 for stills and for steady change; 0 below three frames."""
     if video.shape[2] < 3:
         return torch.zeros(len(video))
-    return luminance(video).diff(n=2, dim=1).abs().mean(dim=(1, 2, 3))
+    return light_of(video).diff(n=2, dim=1).abs().mean(dim=(1, 2, 3))
 
 
 def drift(video: Tensor) -> Tensor:
@@ -75,6 +76,6 @@ def drift(video: Tensor) -> Tensor:
 
     Objects cover less than half of a picture, so a background that stands still gives 0.
     """
-    light = luminance(video)
+    light = light_of(video)
     off = (light[:, 1:] - light[:, :1]).abs().flatten(2)
     return off.median(dim=2).values.mean(dim=1) if light.shape[1] > 1 else torch.zeros(len(video))

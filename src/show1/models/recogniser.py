@@ -34,6 +34,16 @@ def as_read(video: Tensor) -> Tensor:
     return frames.unflatten(0, (len(video), READ_FRAMES)).transpose(1, 2)
 
 
+def luminance(video: Tensor) -> Tensor:
+    """[B, 3, F, H, W] -> [B, F, H, W] (ITU-R BT.601 weights)."""
+    return torch.einsum("bcfhw,c->bfhw", video, torch.tensor([0.299, 0.587, 0.114]).to(video))
+
+
+def in_grey(video: Tensor) -> Tensor:
+    """A video [B, 3, F, H, W] in shades of grey, each as light as the colour was."""
+    return luminance(video)[:, None].expand_as(video)
+
+
 class Residual(nn.Module):
     """Halves the resolution: two normed convolutions beside a plain one."""
 

@@ -175,6 +175,8 @@ class TrainConfig:
     """Tokens a caption is padded to for T5."""
     train_text: bool = False
     """Train the text encoder too."""
+    grey: float = 0.0
+    """Share of the clips that the recogniser is shown in grey, to read videos whose colours are not the world's."""
     temporal_dropout: float = 0.1
     """Dropout inside temporal convolutions while training."""
     network: Mapping[str, Any] = field(default_factory=dict)
@@ -206,6 +208,8 @@ class TrainConfig:
         for name in self.log_with:
             if name not in TRACKERS:
                 raise SettingsError(f"log_with names '{name}'; known: {', '.join(TRACKERS)}")
+        if not 0 <= self.grey <= 1:
+            raise SettingsError(f"grey is {self.grey}; use a share from 0 to 1")
         if self.timestep_shift <= 0:
             raise SettingsError(f"timestep_shift is {self.timestep_shift}; use a number above 0, 1 for an even spread")
         if self.distill is not None and (self.stage not in DENOISING or "network" not in self.start):

@@ -53,7 +53,8 @@ def recipe(kind: str, network: Mapping[str, Any]) -> tuple[AdapterConfig, dict[s
     if kind == "style":
         return AdapterConfig(layers=surface(len(network["block_out_channels"])), rank=0), STYLE
     if network.get("class_embed_type") == "timestep":
-        return AdapterConfig(layers=("moments", "temporal-attention")), {**MOTION, "layout_weight": 1.0}
+        rates = {"temporal-attention": MOTION["learning_rate"] / 2}  # at the whole rate it learns the clip's object and place too
+        return AdapterConfig(layers=("moments", "temporal-attention")), {**MOTION, "layout_weight": 1.0, "rates": rates}
     return AdapterConfig(layers=("temporal-attention",)), MOTION
 
 
@@ -134,6 +135,9 @@ def make_config(
     if kind not in KINDS:
         raise SettingsError(f"cannot learn a '{kind}'; known: {', '.join(KINDS)}")
     adapter, usual = recipe(kind, read_json(folder / "keyframes_unet" / "config.json"))
+    if changes.get("learning_rate") and "rates" in usual:  # groups keep their share of the learning rate
+        times = changes["learning_rate"] / usual["learning_rate"]
+        usual = {**usual, "rates": {group: rate * times for group, rate in usual["rates"].items()}}
     settings = CascadeSettings.from_dict(read_json(folder / "model_index.json")["settings"])
     about = {"kind": kind, "prompt": prompt, "base_model": name, "show1": __version__}
     start = {part: str(folder / f"keyframes_{end}") for part, end in (("network", "unet"), ("scheduler", "scheduler"))}

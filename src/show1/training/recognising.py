@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from show1.errors import SettingsError
 from show1.models.loading import load_network
-from show1.models.recogniser import READ_FRAMES, READ_SIZE, Recogniser, as_read
+from show1.models.recogniser import READ_FRAMES, READ_SIZE, Recogniser, as_read, in_grey
 from show1.training.chance import Chance
 from show1.training.clips import USUAL_SIZES, Clips, ClipSource, EmojiClips, emoji_world, frame_times
 from show1.training.components import start_folder
@@ -64,8 +64,10 @@ class Recognising(Task):
         return frame_times(0, READ_FRAMES, KEYFRAME_EVERY)
 
     def degraded(self, clips: Clips, chance: Chance) -> Tensor:
-        """The clips' keyframes, drawn at a size chosen for the batch, tinted and noised to different degrees."""
+        """The clips' keyframes, drawn at a size chosen for the batch, some of them grey, tinted and noised to different degrees."""
         video = as_read(clips.draw(DRAWN_SIZES[chance.shared_integer(len(DRAWN_SIZES))]))
+        if self.config.grey:
+            video = torch.where(chance.uniform(1, 1, 1, 1).to(video) < self.config.grey, in_grey(video), video)
         tint = MOST_TINT * (2 * chance.uniform(3, 1, 1, 1) - 1)
         level = MOST_NOISE * chance.uniform(1, 1, 1, 1).square()
         return video + tint.to(video) + level.to(video) * chance.normal_like(video)
