@@ -45,6 +45,8 @@ PICTURES = 8
 SEED = 11
 FINAL, LOW = PUBLISHED.final_size, PUBLISHED.keyframe_size
 GREEN = (0.2, 1.0, 0.3)
+GREENS = ("style", "both", "none, turned green")
+"""Rows of the table whose videos are to be green."""
 
 
 def zigzag(share: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,6 +79,11 @@ def greened(video: Tensor) -> Tensor:
     """A video [3, ...] in [-1, 1] in shades of green."""
     light = (luminance(video[None])[0] + 1) / 2
     return torch.stack([light * part for part in GREEN]).mul(2).sub(1)
+
+
+def as_light(videos: Tensor, *, green: bool) -> Tensor:
+    """Videos [B, 3, F, H, W] in grey, as light as they were before they were turned green: what is in the green channel then."""
+    return videos[:, 1:2].expand_as(videos) if green else in_grey(videos)
 
 
 def likeness(video: Tensor, plain: Tensor) -> float:
@@ -242,7 +249,11 @@ def main() -> None:
         ]
         going, *shares = (f"{count}/{len(videos)}" for count in (sum(goes(video, wanted) for video in videos), *counts))
         like = sum(likeness(video, plain) for video, plain in zip(videos, made["none"], strict=True)) / len(videos)
-        in_grey_too = [f"{count}/{len(videos)}" for count in right(greyly(in_grey(torch.stack(videos))), pairs)] if greyly else []
+        in_grey_too = (
+            [f"{count}/{len(videos)}" for count in right(greyly(as_light(torch.stack(videos), green=name in GREENS)), pairs)]
+            if greyly
+            else []
+        )
         print(f"| {' | '.join([name, going, f'{correlation:.2f}, {reach:.2f}', *shares, f'{like:.2f}', *in_grey_too])} |", flush=True)
 
 
