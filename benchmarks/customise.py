@@ -7,8 +7,8 @@ One rendered clip shows a turtle on the beach on a way that the world does not h
 objects in places in the green of a night-vision camera. Adapters of both are learned, and videos of other objects in other
 places (other pairs than the pictures') are made with each and without, with the same prompts and seeds. Prints Markdown tables; likeness is the
 mean correlation of luminance with the video made without an adapter. The package's recogniser was trained on the world's colours, and cannot read
-green pictures; one that was trained on grey ones (`configs/bundled/recogniser-grey.toml`) reads every video turned grey. FOLDER gets the clips, the adapters and contact sheets; adapters that are
-there are used as they are.
+green pictures; one that was trained on grey ones (`configs/bundled/recogniser-grey.toml`) reads every video turned grey. FOLDER gets the
+clips, the adapters and contact sheets; adapters that are there are used as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import argparse
 import math
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +184,42 @@ def right(read: list[dict[str, str]], pairs: list[tuple[str, str]]) -> tuple[int
     return sum(objects), sum(places)
 
 
+def tell(
+    way: str,
+    wanted: Tensor,
+    pairs: list[tuple[str, str]],
+    made: dict[str, list[Tensor]],
+    recogniser: Recogniser,
+    grey_recogniser: Recogniser | None,
+) -> None:
+    """Print the table: a row an adapter's videos."""
+    columns = [
+        "adapter",
+        f"goes a {way}",
+        "correlation, reach",
+        "green",
+        "object",
+        "place",
+        f"{SHOWN.object} or {SHOWN.place} seen",
+        "likeness",
+    ]
+    columns += ["object in grey", "place in grey"] if grey_recogniser else []
+    print(f"\n| {' | '.join(columns)} |\n|" + "---|" * len(columns))
+    for name, videos in made.items():
+        ways = torch.stack([torch.stack(agreement(track(video), wanted)) for video in videos])
+        correlation, reach = ways.amin(2).mean(0).tolist()  # the worse of x and y
+        stacked = torch.stack(videos)
+        read = read_with(recogniser, stacked)
+        like = sum(likeness(video, plain) for video, plain in zip(videos, made["none"], strict=True)) / len(videos)
+        counts = [sum(goes(video, wanted) for video in videos), sum(map(is_green, videos)), *right(read, pairs)]
+        counts.append(sum(one["object"] == SHOWN.object or one["place"] == SHOWN.place for one in read))
+        if grey_recogniser:
+            counts += right(read_with(grey_recogniser, as_light(stacked, green=name in GREENS)), pairs)
+        going, *shares = (f"{count}/{len(videos)}" for count in counts)
+        row = [name, going, f"{correlation:.2f}, {reach:.2f}", *shares[:4], f"{like:.2f}", *shares[4:]]
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
 def main() -> None:
     """Learn, make and measure."""
     parser = argparse.ArgumentParser()
@@ -200,8 +235,6 @@ def main() -> None:
     given = parser.parse_args()
     quiet_libraries()
     pipeline, recogniser = load_model(given.model), load_recogniser()
-    in_colour = partial(read_with, recogniser)
-    greyly = given.grey_recogniser and partial(read_with, load_recogniser(given.grey_recogniser))
     pipeline.set_progress_bar_config(disable=True)
     store = SpriteStore.load(given.sprites)
     pairs = asked(pipeline.vocabulary["objects"], pipeline.vocabulary["places"], PICTURES + given.prompts)
@@ -226,35 +259,7 @@ def main() -> None:
         sheet(made[name], given.folder / f"{name}.png")
     if "style" in adapters:
         made["none, turned green"] = [greened(video) for video in made["none"]]
-    columns = [
-        "adapter",
-        f"goes a {given.motion}",
-        "correlation, reach",
-        "green",
-        "object",
-        "place",
-        f"{SHOWN.object} or {SHOWN.place} seen",
-        "likeness",
-    ]
-    columns += ["object in grey", "place in grey"] if greyly else []
-    print(f"\n| {' | '.join(columns)} |\n|" + "---|" * len(columns))
-    for name, videos in made.items():
-        ways = torch.stack([torch.stack(agreement(track(video), wanted)) for video in videos])
-        correlation, reach = ways.amin(2).mean(0).tolist()  # the worse of x and y
-        read = in_colour(torch.stack(videos))
-        counts = [
-            sum(map(is_green, videos)),
-            *right(read, pairs),
-            sum(one["object"] == SHOWN.object or one["place"] == SHOWN.place for one in read),
-        ]
-        going, *shares = (f"{count}/{len(videos)}" for count in (sum(goes(video, wanted) for video in videos), *counts))
-        like = sum(likeness(video, plain) for video, plain in zip(videos, made["none"], strict=True)) / len(videos)
-        in_grey_too = (
-            [f"{count}/{len(videos)}" for count in right(greyly(as_light(torch.stack(videos), green=name in GREENS)), pairs)]
-            if greyly
-            else []
-        )
-        print(f"| {' | '.join([name, going, f'{correlation:.2f}, {reach:.2f}', *shares, f'{like:.2f}', *in_grey_too])} |", flush=True)
+    tell(given.motion, wanted, pairs, made, recogniser, given.grey_recogniser and load_recogniser(given.grey_recogniser))
 
 
 if __name__ == "__main__":
