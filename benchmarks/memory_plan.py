@@ -23,10 +23,10 @@ def one(dtype: str, stop_after: str) -> None:
     quiet_libraries()
     import torch
 
+    from show1.allocator import return_freed_memory
     from show1.cascade.settings import STAGES
     from show1.evaluation.costs import PeakMemory
     from show1.memory import plan_memory
-    from show1.memory.within import return_freed_memory
     from show1.runs.request import Request
     from show1.runs.run import Run
 

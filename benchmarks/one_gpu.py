@@ -140,10 +140,11 @@ def whole(asked: argparse.Namespace) -> Any:
 
 def budget(asked: argparse.Namespace) -> Any:
     """Part `budget`."""
+    from show1.allocator import return_freed_memory
     from show1.cascade.loading import load_outlines, read_model
     from show1.evaluation.costs import PeakMemory
     from show1.memory.plan import Planner, bytes_of
-    from show1.memory.within import advance_within, return_freed_memory
+    from show1.memory.within import advance_within
     from show1.runs.request import Request
     from show1.runs.run import Run
 

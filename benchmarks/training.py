@@ -143,6 +143,7 @@ def record_batches(trainer: Any, folder: Path, steps: int) -> None:
 
 def run(stage: str, sprites: Path, options: argparse.Namespace, record: Path | None, answer: Any) -> None:
     """Measure one stage in a process of its own, or record what it trains on."""
+    from show1.allocator import kept_freed_memory
     from show1.cli.common import quiet_libraries
 
     quiet_libraries()
@@ -161,7 +162,8 @@ def run(stage: str, sprites: Path, options: argparse.Namespace, record: Path | N
         else:
             draw_clips(trainer, options.steps)
             peak = PeakMemory(trainer.accelerator.device)
-            answer.put(asdict(measured(trainer.train_step, config.batch_size, options.steps, peak)))
+            with kept_freed_memory():
+                answer.put(asdict(measured(trainer.train_step, config.batch_size, options.steps, peak)))
 
 
 def in_own_process(*args: Any) -> dict[str, Any]:

@@ -125,8 +125,9 @@ def _advance(pipeline: Any, run: Any) -> None:
 
 def _advance_as_planned(request: Any, plans: list[Any], run: Any) -> None:
     """Let a run go on by the first of some plans, or by a later one where memory runs out."""
+    from show1.allocator import return_freed_memory
     from show1.cascade.loading import read_model
-    from show1.memory.within import advance_within, return_freed_memory
+    from show1.memory.within import advance_within
 
     return_freed_memory()
 

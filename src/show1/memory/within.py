@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
 from collections.abc import Callable, Collection, Iterable
@@ -20,25 +19,10 @@ from show1.runs.request import OWN_COMPONENTS
 
 logger = logging.getLogger(__name__)
 
-M_MMAP_THRESHOLD = -3
-"""glibc's malloc.h."""
-LARGE = 2**20
 CPU_MESSAGE = "DefaultCPUAllocator"
 
 Load = Callable[[Plan, Collection[str]], Any]
 """(plan, networks to leave out) -> a pipeline in main memory."""
-
-
-def return_freed_memory() -> None:
-    """From now on every large tensor gives its memory back to the system as soon as it is freed.
-
-    glibc otherwise keeps freed blocks of up to 32 MiB for itself, in pieces that the next tensors may not fit into.
-    Does nothing where the C library is another.
-    """
-    try:
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
-    except (AttributeError, OSError, TypeError):
-        logger.info("this C library keeps freed memory; peaks may be higher than planned")
 
 
 def out_of_memory(error: BaseException) -> bool:

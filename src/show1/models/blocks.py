@@ -112,13 +112,28 @@ class TemporalTransformer(TransformerTemporalModel):
 
 
 class ResidualBlock(ResnetBlock2D):
-    """diffusers' residual block, which would copy its input to the usual order in memory where it is told that it trains."""
+    """diffusers' residual block, without its copies to the usual order in memory: of what it learns from, and of 64 pictures and more on the way up."""
 
-    def train(self, mode: bool = True) -> ResidualBlock:
-        """Tell only the layers inside (dropout); that copy is all that the block itself does otherwise."""
-        super().train(mode)
-        self.training = False
-        return self
+    def __init__(self, *, up: bool = False, **config: Any) -> None:
+        super().__init__(up=up, **config)
+        if up:
+            self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
+
+    def forward(self, hidden: Tensor, time: Tensor) -> Tensor:  # type: ignore[override]
+        """Pictures [N, C, H, W] and their time embedding [N, T] -> [N, C', H', W']."""
+        change = self.upsample or self.downsample or nn.Identity()
+        residual, hidden = change(hidden), change(self.nonlinearity(self.norm1(hidden)))
+        hidden = self.conv1(hidden)
+        embedded = self.time_emb_proj(time if self.skip_time_act else self.nonlinearity(time))[:, :, None, None]
+        if self.time_embedding_norm == "scale_shift":
+            scale, shift = embedded.chunk(2, dim=1)
+            hidden = self.norm2(hidden) * (1 + scale) + shift
+        else:
+            hidden = self.norm2(hidden + embedded)
+        hidden = self.conv2(self.dropout(self.nonlinearity(hidden)))
+        if self.conv_shortcut is not None:
+            residual = self.conv_shortcut(residual)
+        return (residual + hidden) / self.output_scale_factor
 
 
 def residual_block(config: BlockConfig, channels_in: int, channels_out: int, scale: float, **resample: bool) -> ResidualBlock:

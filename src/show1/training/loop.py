@@ -13,6 +13,7 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
+from show1.allocator import kept_freed_memory
 from show1.errors import DataError, Show1Error
 from show1.training.chance import Chance
 from show1.training.checkpoints import Checkpoint, check_same_course, last_good, read_checkpoint, write_checkpoint
@@ -189,7 +190,8 @@ class Trainer:
         self.resume()
         start_trackers(self.config, self.folder, self.accelerator)
         try:
-            return self._run()
+            with kept_freed_memory():
+                return self._run()
         except OSError as error:
             raise DataError(f"the run could not be written: {error.strerror or error}; {last_good(self.checkpoints)}") from error
         finally:

@@ -1,0 +1,45 @@
+"""What the C library does with freed memory: give it back to the system, or keep it for the next tensors. Only glibc listens."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger(__name__)
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""glibc's malloc.h."""
+LARGE = 2**20
+LARGEST_KEPT = 2**25
+"""The most that M_MMAP_THRESHOLD may be, and what glibc raises it to by itself as blocks are freed; larger ones are always given back."""
+
+
+def return_freed_memory() -> None:
+    """From now on every large tensor gives its memory back to the system as soon as it is freed.
+
+    glibc otherwise keeps freed blocks of up to 32 MiB for itself, in pieces that the next tensors may not fit into.
+    """
+    if not _set({M_MMAP_THRESHOLD: LARGE}):
+        logger.info("this C library keeps freed memory; peaks may be higher than planned")
+
+
+@contextmanager
+def kept_freed_memory() -> Iterator[None]:
+    """Keep freed memory inside the block, in pieces of up to 32 MiB: training takes the same pieces at every step, and the system would clear each page anew."""
+    _set({M_MMAP_THRESHOLD: LARGEST_KEPT, M_TRIM_THRESHOLD: -1})
+    try:
+        yield
+    finally:
+        if _set({M_TRIM_THRESHOLD: 2 * LARGEST_KEPT}):  # what glibc itself puts beside that M_MMAP_THRESHOLD
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def _set(options: dict[int, int]) -> bool:
+    """Whether the C library took them."""
+    try:
+        library = ctypes.CDLL(None)
+        return all(library.mallopt(option, value) for option, value in options.items())
+    except (AttributeError, OSError, TypeError):
+        return False
