@@ -5,9 +5,10 @@ Run: python benchmarks/customise.py SPRITES FOLDER [--model FOLDER] [--prompts 1
 
 One rendered clip shows a turtle on the beach on a way that the world does not have (zigzag or eight); eight pictures show
 objects in places in the green of a night-vision camera. Adapters of both are learned, and videos of other objects in other
-places (other pairs than the pictures') are made with each and without, with the same prompts and seeds. Prints Markdown tables; likeness is the
-mean correlation of luminance with the video made without an adapter. The package's recogniser was trained on the world's colours, and cannot read
-green pictures; one that was trained on grey ones (`configs/bundled/recogniser-grey.toml`) reads every video turned grey. FOLDER gets the
+places (other pairs than the pictures') are made with them and without, with the same prompts and seeds. Prints Markdown tables: of the motion on
+the keyframes, of the style on the finished videos (every fourth frame), where likeness is the mean correlation of luminance with the
+video made without an adapter. The package's recogniser was trained on the world's colours, and cannot read green pictures; the style
+needs one that was trained on grey ones (`configs/bundled/recogniser-grey.toml`), which reads every video turned grey. FOLDER gets the
 clips, the adapters and contact sheets; adapters that are there are used as they are.
 """
 
@@ -28,7 +29,8 @@ from show1.cascade.settings import PUBLISHED
 from show1.evaluation.reference import load_recogniser
 from show1.evaluation.tracking import agreement, goes, track
 from show1.models.recogniser import Recogniser, in_grey, luminance
-from show1.training.customise import KINDS, customize
+from show1.training.customise import customize
+from show1.training.recipes import KINDS
 from show1.video import contact_sheet, to_pil, write_video
 from show1.worlds.backgrounds import paint_backgrounds
 from show1.worlds.brushes import make_grid
@@ -44,8 +46,6 @@ PICTURES = 8
 SEED = 11
 FINAL, LOW = PUBLISHED.final_size, PUBLISHED.keyframe_size
 GREEN = (0.2, 1.0, 0.3)
-GREENS = ("style", "both", "none, turned green")
-"""Rows of the table whose videos are to be green."""
 
 
 def zigzag(share: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,9 +80,9 @@ def greened(video: Tensor) -> Tensor:
     return torch.stack([light * part for part in GREEN]).mul(2).sub(1)
 
 
-def as_light(videos: Tensor, *, green: bool) -> Tensor:
-    """Videos [B, 3, F, H, W] in grey, as light as they were before they were turned green: what is in the green channel then."""
-    return videos[:, 1:2].expand_as(videos) if green else in_grey(videos)
+def as_light(video: Tensor, *, green: bool) -> Tensor:
+    """A video [3, F, H, W] in grey, as light as it was before it was turned green: what is in the green channel then."""
+    return video[1:2].expand_as(video) if green else in_grey(video[None])[0]
 
 
 def likeness(video: Tensor, plain: Tensor) -> float:
@@ -165,59 +165,87 @@ def learn(
     return adapter
 
 
-def sheet(videos: list[Tensor], path: Path) -> None:
-    """The keyframes of videos, one a row."""
-    contact_sheet([[picture.resize((96, 60)) for picture in to_pil(video)] for video in videos]).save(path)
+def sheets(made: dict[str, list[Tensor]], folder: Path, what: str) -> None:
+    """The frames of videos, one video a row."""
+    for name, videos in made.items():
+        contact_sheet([[picture.resize((96, 60)) for picture in to_pil(video)] for video in videos]).save(folder / f"{what}-{name}.png")
 
 
-def read_with(recogniser: Recogniser, videos: Tensor) -> list[dict[str, str]]:
-    """What a recogniser reads off videos [B, 3, F, H, W]."""
+def read_with(recogniser: Recogniser, videos: list[Tensor]) -> list[dict[str, str]]:
+    """What a recogniser reads off videos [3, F, H, W]."""
     with torch.no_grad():
-        return recogniser.name(recogniser(videos))
+        return [recogniser.name(recogniser(video[None]))[0] for video in videos]
 
 
-def right(read: list[dict[str, str]], pairs: list[tuple[str, str]]) -> tuple[int, int]:
+def right(read: list[dict[str, str]], pairs: list[tuple[str, str]]) -> list[int]:
     """How often the object and the place were read that had been asked for."""
-    objects, places = (
-        [(seen[what] == pair[i]) for seen, pair in zip(read, pairs, strict=True)] for i, what in enumerate(("object", "place"))
-    )
-    return sum(objects), sum(places)
+    return [sum(seen[what] == pair[i] for seen, pair in zip(read, pairs, strict=True)) for i, what in enumerate(("object", "place"))]
 
 
-def tell(
-    way: str,
-    wanted: Tensor,
-    pairs: list[tuple[str, str]],
-    made: dict[str, list[Tensor]],
-    recogniser: Recogniser,
-    grey_recogniser: Recogniser | None,
-) -> None:
-    """Print the table: a row an adapter's videos."""
-    columns = [
-        "adapter",
-        f"goes a {way}",
-        "correlation, reach",
-        "green",
-        "object",
-        "place",
-        f"{SHOWN.object} or {SHOWN.place} seen",
-        "likeness",
-    ]
-    columns += ["object in grey", "place in grey"] if grey_recogniser else []
+def table(columns: list[str]) -> None:
+    """A table's head."""
     print(f"\n| {' | '.join(columns)} |\n|" + "---|" * len(columns))
+
+
+def row(name: str, *cells: str) -> None:
+    """A table's row, as it is measured."""
+    print(f"| {' | '.join((name, *cells))} |", flush=True)
+
+
+def tell_motion(way: str, wanted: Tensor, pairs: list[tuple[str, str]], made: dict[str, list[Tensor]]) -> None:
+    """Whether keyframes go the clip's way, and what they show."""
+    recogniser, count = load_recogniser(), len(pairs)
+    table(["adapter", f"goes a {way}", "correlation, reach", "object", "place", f"{SHOWN.object} or {SHOWN.place} seen"])
     for name, videos in made.items():
         ways = torch.stack([torch.stack(agreement(track(video), wanted)) for video in videos])
         correlation, reach = ways.amin(2).mean(0).tolist()  # the worse of x and y
-        stacked = torch.stack(videos)
-        read = read_with(recogniser, stacked)
-        like = sum(likeness(video, plain) for video, plain in zip(videos, made["none"], strict=True)) / len(videos)
-        counts = [sum(goes(video, wanted) for video in videos), sum(map(is_green, videos)), *right(read, pairs)]
-        counts.append(sum(one["object"] == SHOWN.object or one["place"] == SHOWN.place for one in read))
-        if grey_recogniser:
-            counts += right(read_with(grey_recogniser, as_light(stacked, green=name in GREENS)), pairs)
-        going, *shares = (f"{count}/{len(videos)}" for count in counts)
-        row = [name, going, f"{correlation:.2f}, {reach:.2f}", *shares[:4], f"{like:.2f}", *shares[4:]]
-        print(f"| {' | '.join(row)} |", flush=True)
+        read = read_with(recogniser, videos)
+        leaked = sum(seen["object"] == SHOWN.object or seen["place"] == SHOWN.place for seen in read)
+        going = sum(goes(video, wanted) for video in videos)
+        row(name, f"{going}/{count}", f"{correlation:.2f}, {reach:.2f}", *(f"{share}/{count}" for share in (*right(read, pairs), leaked)))
+
+
+def tell_style(pairs: list[tuple[str, str]], made: dict[str, list[Tensor]], recogniser: Recogniser | None) -> None:
+    """Whether finished videos are green, and what they show."""
+    count = len(pairs)
+    made = {"none": made["none"], "none, turned green": [greened(video) for video in made["none"]], **made}
+    table(["adapter", "green", *(["object in grey", "place in grey"] if recogniser else []), "likeness"])
+    for name, videos in made.items():
+        light = [as_light(video, green=name != "none") for video in videos]
+        shown = right(read_with(recogniser, light), pairs) if recogniser else []
+        like = sum(likeness(video, plain) for video, plain in zip(videos, made["none"], strict=True)) / count
+        row(name, *(f"{share}/{count}" for share in (sum(map(is_green, videos)), *shown)), f"{like:.2f}")
+
+
+def make(pipeline: Any, pairs: list[tuple[str, str]], names: list[str], weight: float, *, finish: bool) -> list[Tensor]:
+    """Keyframes, or every fourth frame of finished videos, [3, F, H, W] in [-1, 1], with some adapters."""
+    pipeline.set_adapters(names, [weight] * len(names))
+    made = []
+    for index, pair in enumerate(pairs):
+        output = pipeline(prompt_of(*pair), seed=SEED + index, stop_after="latent" if finish else "keyframes", output_type="pt")
+        video = output.latent_upscaled[:, :, :: PUBLISHED.between + 1] if finish else output.keyframes
+        made.append(video[0].float().cpu().clamp(-1, 1))
+    return made
+
+
+def measure_motion(pipeline: Any, store: SpriteStore, pairs: list[tuple[str, str]], names: list[str], given: argparse.Namespace) -> None:
+    """Make and read keyframes without and with the adapter of a motion."""
+    moments = torch.tensor(PUBLISHED.frame_times()[:: PUBLISHED.between + 1])
+    check_tracker(store, given.motion, pairs, moments)
+    settings = {"none": [], "motion": names}
+    made = {name: make(pipeline, pairs, acting, given.weight, finish=False) for name, acting in settings.items()}
+    sheets(made, given.folder, "keyframes")
+    tell_motion(given.motion, torch.stack(WAYS[given.motion](moments / CLIP_SECONDS), dim=1), pairs, made)
+
+
+def measure_style(pipeline: Any, pairs: list[tuple[str, str]], adapters: dict[str, list[str]], given: argparse.Namespace) -> None:
+    """Make and read finished videos without and with the adapter of a style, and with a motion's beside it."""
+    settings = {"none": [], "style": adapters["style"]}
+    if "motion" in adapters:
+        settings["both"] = adapters["motion"] + adapters["style"]
+    made = {name: make(pipeline, pairs, acting, given.weight, finish=True) for name, acting in settings.items()}
+    sheets(made, given.folder, "finished")
+    tell_style(pairs, made, given.grey_recogniser and load_recogniser(given.grey_recogniser))
 
 
 def main() -> None:
@@ -234,32 +262,19 @@ def main() -> None:
     parser.add_argument("--weight", type=float, default=1.0, help="of each adapter")
     given = parser.parse_args()
     quiet_libraries()
-    pipeline, recogniser = load_model(given.model), load_recogniser()
+    pipeline, store = load_model(given.model), SpriteStore.load(given.sprites)
     pipeline.set_progress_bar_config(disable=True)
-    store = SpriteStore.load(given.sprites)
     pairs = asked(pipeline.vocabulary["objects"], pipeline.vocabulary["places"], PICTURES + given.prompts)
     pictured, pairs = pairs[:PICTURES], pairs[PICTURES:]
-    moments = torch.tensor(PUBLISHED.frame_times()[:: PUBLISHED.between + 1])
-    wanted = torch.stack(WAYS[given.motion](moments / CLIP_SECONDS), dim=1)
-    check_tracker(store, given.motion, pairs, moments)
-    kinds = [given.only] if given.only else list(KINDS)
-    adapters = {kind: learn(kind, store, given.motion, pictured, given.folder, given.model, {"steps": given.steps}) for kind in kinds}
-    for adapter in adapters.values():
+    adapters = {}
+    for kind in [given.only] if given.only else KINDS:
+        adapter = learn(kind, store, given.motion, pictured, given.folder, given.model, {"steps": given.steps})
         pipeline.load_lora_weights(adapter)
-    settings = {"none": [], **{kind: [adapter.name] for kind, adapter in adapters.items()}}
-    if len(adapters) > 1:
-        settings["both"] = [adapter.name for adapter in adapters.values()]
-    made = {}
-    for name, names in settings.items():
-        pipeline.set_adapters(names, [given.weight] * len(names))
-        made[name] = [
-            pipeline(prompt_of(*pair), seed=SEED + i, stop_after="keyframes", output_type="pt").keyframes[0].float().cpu().clamp(-1, 1)
-            for i, pair in enumerate(pairs)
-        ]
-        sheet(made[name], given.folder / f"{name}.png")
+        adapters[kind] = [adapter.name]
+    if "motion" in adapters:
+        measure_motion(pipeline, store, pairs, adapters["motion"], given)
     if "style" in adapters:
-        made["none, turned green"] = [greened(video) for video in made["none"]]
-    tell(given.motion, wanted, pairs, made, recogniser, given.grey_recogniser and load_recogniser(given.grey_recogniser))
+        measure_style(pipeline, pairs, adapters, given)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Motion and style from a clip: what an adapter changes, what it is saved as, and what cannot be used."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from show1.errors import DataError, SettingsError
 from show1.models.inflate import with_labels
 from show1.training.adapting import Adaptation
 from show1.training.config import AdapterConfig
-from show1.training.customise import caption_of, customize, make_config, recipe
+from show1.training.customise import caption_of, customize, lightness
 from show1.training.groups import in_group
+from show1.training.loop import Trainer
+from show1.training.recipes import COMPONENTS, Asked, make_configs, recipe
 
 PROMPT = "a rocket flies over the ocean"
 QUICK = {"steps": 2, "learning_rate": 1e-2, "batch_size": 1}
@@ -27,7 +30,7 @@ LAYERS = {"motion": "temporal-attention", "style": "spatial"}
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=1.5)
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=4)
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +46,15 @@ def keyframes(pipeline: Show1Pipeline) -> torch.Tensor:
     return made
 
 
+def upscaled(pipeline: Show1Pipeline) -> torch.Tensor:
+    made = pipeline(PROMPT, seed=1, stop_after="pixel", output_type="pt").pixel_upscaled
+    assert made is not None
+    return made
+
+
 def made_rates(folder: Path, changes: dict[str, Any]) -> Any:
     """The learning rates of groups in the run that would learn a motion for a pipeline."""
-    return make_config("motion", PROMPT, folder, folder / "clips.jsonl", "told", {}, changes).rates
+    return make_configs(Asked("motion", PROMPT, "told", changes=changes), folder, folder / "clips.jsonl")[0].rates
 
 
 def loaded(folder: Path) -> Show1Pipeline:
@@ -61,7 +70,9 @@ def test_an_adapter_changes_only_the_layers_that_it_says(kind: str, full: bool, 
     made = customize(kind, clip, PROMPT, tmp_path / "made", model=saved_pipeline, layers=(group,), rank=0 if full else 2, **QUICK)
     assert made == tmp_path / "made" and [p.name for p in tmp_path.iterdir()] == ["made"], "nothing is left behind"
     record = json.loads((made / RECORD).read_text())
-    assert record["components"] == {"keyframes_unet": {"layers": [group], "rank": "full" if full else 2}}
+    changing = COMPONENTS[kind].values()
+    assert record["components"] == {name: {"layers": [group], "rank": "full" if full else 2} for name in changing}
+    assert set(json.loads((made / "training.json").read_text())) == set(COMPONENTS[kind])
     assert (record["kind"], record["prompt"], record["base_model"]) == (kind, PROMPT, str(saved_pipeline))
     pipeline, before = loaded(saved_pipeline), loaded(saved_pipeline)
     pipeline.load_lora_weights(made)
@@ -69,9 +80,10 @@ def test_an_adapter_changes_only_the_layers_that_it_says(kind: str, full: bool, 
         if isinstance(component, torch.nn.Module):
             now = getattr(pipeline, name).state_dict()
             changed = {key for key, value in component.state_dict().items() if not torch.equal(value, now[key])}
-            assert bool(changed) == (name == "keyframes_unet")
+            assert bool(changed) == (name in changing)
             assert all(key.endswith("weight") and in_group(group, name, key) for key in changed)
-    assert not torch.equal(keyframes(pipeline), keyframes(before))
+    assert torch.equal(keyframes(pipeline), keyframes(before)) == (kind == "style"), "a style leaves what is to be seen as it is"
+    assert not torch.equal(upscaled(pipeline), upscaled(before))
 
 
 def test_a_network_that_is_told_moments_learns_a_motion_where_it_is_told(clip: Path, saved_pipeline: Path, tmp_path: Path) -> None:
@@ -213,7 +225,38 @@ def test_a_caption_beside_a_picture_comes_before_the_prompt(tmp_path: Path) -> N
 
 def test_the_recipes_change_what_the_network_has() -> None:
     told = {"block_out_channels": [32, 32, 96], "class_embed_type": "timestep"}
-    assert recipe("motion", told)[0].layers == ("moments", "temporal-attention")
-    assert recipe("motion", {**told, "class_embed_type": None})[0].layers == ("temporal-attention",)
-    adapter = recipe("style", told)[0]
+    assert recipe("motion", "keyframes", told)[0].layers == ("moments", "temporal-attention")
+    assert recipe("motion", "keyframes", {**told, "class_embed_type": None})[0].layers == ("temporal-attention",)
+    adapter = recipe("style", "pixel", told)[0]
     assert adapter.rank == 0 and "up_blocks.2.resnets" in adapter.layers
+
+
+def test_a_style_that_was_stopped_halfway_goes_on(
+    clip: Path, saved_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = customize("style", clip, PROMPT, tmp_path / "whole", model=saved_pipeline, **QUICK)
+    step = Trainer.train_step
+
+    def interrupted(trainer: Trainer) -> float:
+        loss = step(trainer)
+        signal.raise_signal(signal.SIGINT)
+        return loss
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    assert customize("style", clip, PROMPT, tmp_path / "made", model=saved_pipeline, **QUICK) is None
+    assert not (tmp_path / "made").exists()
+    monkeypatch.undo()
+    made = customize("style", clip, PROMPT, tmp_path / "made", model=saved_pipeline, **QUICK)
+    assert whole is not None and made is not None and sorted(p.name for p in tmp_path.iterdir()) == ["made", "whole"]
+    assert (made / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+
+
+def test_lightness_spans_what_is_to_be_seen(tmp_path: Path) -> None:
+    from PIL import Image
+
+    ramp = Image.linear_gradient("L").resize((640, 400))
+    ramp.point(lambda value: value // 2).convert("RGB").save(tmp_path / "dark.png")
+    low, high = lightness([tmp_path / "dark.png"])
+    assert low == pytest.approx(-1, abs=0.02) and high == pytest.approx(0, abs=0.02)
+    Image.new("RGB", (64, 40), "green").save(tmp_path / "flat.png")
+    assert lightness([tmp_path / "flat.png"]) == (-1.0, 1.0)

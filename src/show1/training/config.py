@@ -165,6 +165,9 @@ class TrainConfig:
     """Highest noise level of an upscaler's condition in training."""
     condition_noise: float = 0.0
     """Standard deviation of the noise on interpolation's keyframes and on a window's first frame, so that errors of earlier stages are met."""
+    recolour: tuple[float, float] | None = None
+    """Show upscalers their low-resolution condition in colours drawn at random, see `recolouring.py`; the two are the lightness, in [-1, 1],
+    of what is shown there as black and as white. For a style: what is learned of colours is then the clips' own."""
     max_timestep: int | None = None
     """Train on timesteps below this one: 900 in the second phase of the latent stage (expert translation)."""
     min_timestep: int = 0
@@ -210,6 +213,8 @@ class TrainConfig:
                 raise SettingsError(f"log_with names '{name}'; known: {', '.join(TRACKERS)}")
         if not 0 <= self.grey <= 1:
             raise SettingsError(f"grey is {self.grey}; use a share from 0 to 1")
+        if self.recolour is not None and not (len(self.recolour) == 2 and self.recolour[0] < self.recolour[1]):
+            raise SettingsError(f"recolour is {list(self.recolour)}; use two numbers, the lower one first, such as [-1.0, 1.0]")
         if self.timestep_shift <= 0:
             raise SettingsError(f"timestep_shift is {self.timestep_shift}; use a number above 0, 1 for an even spread")
         if self.distill is not None and (self.stage not in DENOISING or "network" not in self.start):

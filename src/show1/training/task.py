@@ -87,7 +87,7 @@ class Task:
     def save(self, folder: Path) -> None:
         """Write what was trained, in 16 bits: a folder a component, or an adapter."""
         if self.config.adapter is not None:
-            self.adaptation.save(folder, self.network)
+            self.adaptation.save(folder, self.saved(self.component, self.network))
             return
         for name, module in self.modules.items():
             self.saved(name, module).half().save_pretrained(folder / name)
