@@ -1,6 +1,7 @@
 """Motion and style from a clip: what an adapter changes, what it is saved as, and what cannot be used."""
 
 import json
+import math
 import signal
 import sys
 from pathlib import Path
@@ -229,6 +230,18 @@ def test_the_recipes_change_what_the_network_has() -> None:
     assert recipe("motion", "keyframes", {**told, "class_embed_type": None})[0].layers == ("temporal-attention",)
     adapter = recipe("style", "pixel", told)[0]
     assert adapter.rank == 0 and "up_blocks.2.resnets" in adapter.layers
+    assert recipe("style", "latent", {"block_out_channels": [320, 640]})[0].rank == 16, "full changes of wide networks would be large"
+    assert recipe("style", "vae", {"decoder_block_out_channels": [32, 32]})[0].layers == ("decoder",)
+
+
+def test_a_style_is_learned_where_the_pipeline_uses_its_networks(saved_pipeline: Path, tmp_path: Path) -> None:
+    configs = {config.stage: config for config in make_configs(Asked("style", PROMPT, "tiny"), saved_pipeline, tmp_path / "clips.jsonl")}
+    settings = loaded(saved_pipeline).settings
+    assert settings.latent.strength is not None
+    assert configs["latent"].max_timestep == max(60, math.ceil(1000 * settings.latent.strength))
+    for stage, size in (("pixel", "pixel"), ("first-frame", "pixel"), ("vae", "latent"), ("latent", "latent")):
+        crop, (width, height) = configs[stage].crop, settings.stage_sizes()[size]
+        assert crop is not None and crop[0] <= height and crop[1] <= width
 
 
 def test_a_style_that_was_stopped_halfway_goes_on(

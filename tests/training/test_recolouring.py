@@ -30,6 +30,6 @@ def test_the_span_becomes_black_and_white() -> None:
 
 
 def test_a_span_that_is_none_is_refused() -> None:
-    for span in ((1.0, -1.0), (0.0, 0.0), (1.0,)):
+    for span in ((1.0, -1.0), (0.0, 0.0), (1.0,), ("dark", "light"), ()):
         with pytest.raises(SettingsError, match="recolour is"):
             TrainConfig(stage="pixel", steps=1, batch_size=1, recolour=span)  # type: ignore[arg-type]

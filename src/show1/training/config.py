@@ -213,7 +213,8 @@ class TrainConfig:
                 raise SettingsError(f"log_with names '{name}'; known: {', '.join(TRACKERS)}")
         if not 0 <= self.grey <= 1:
             raise SettingsError(f"grey is {self.grey}; use a share from 0 to 1")
-        if self.recolour is not None and not (len(self.recolour) == 2 and self.recolour[0] < self.recolour[1]):
+        numbers = [value for value in self.recolour or () if type(value) in (int, float)]
+        if self.recolour is not None and not (len(numbers) == len(self.recolour) == 2 and numbers[0] < numbers[1]):
             raise SettingsError(f"recolour is {list(self.recolour)}; use two numbers, the lower one first, such as [-1.0, 1.0]")
         if self.timestep_shift <= 0:
             raise SettingsError(f"timestep_shift is {self.timestep_shift}; use a number above 0, 1 for an even spread")

@@ -57,7 +57,8 @@ def customize(
         changes: keys of `TrainConfig` in place of the recipe's, such as `steps`; None leaves one as it is.
 
     Returns:
-        The folder; None after SIGTERM. The same call goes on from where that, or anything else, stopped it; Ctrl-C keeps what was learned.
+        The folder; None after SIGTERM, and after Ctrl-C where networks are left that have learned nothing. The same call goes on from where
+        that, or anything else, stopped it; Ctrl-C while the last network learns keeps what was learned.
 
     Raises:
         DataError: a clip that cannot be used, or an output that is there.
@@ -116,9 +117,17 @@ def seconds_of(config: TrainConfig) -> float:
 
 
 def lightness(places: Sequence[Path]) -> tuple[float, float]:
-    """How dark and how light clips or pictures are, in [-1, 1], but for one pixel in two hundred at each end."""
-    moments = (0.0, CLIP_SECONDS / 2, CLIP_SECONDS)
-    seen = [read_frames(contents(place), moments, USUAL_SIZES.low, hold=True) for place in places]
+    """How dark and how light clips or pictures are, in [-1, 1], but for one pixel in two hundred at each end.
+
+    Raises:
+        DataError: one that cannot be decoded.
+    """
+    seen = []
+    for place in places:
+        try:
+            seen.append(read_frames(contents(place), (0.0, CLIP_SECONDS / 2, CLIP_SECONDS), USUAL_SIZES.low, hold=True))
+        except UnusableError as problem:
+            raise DataError(f"'{place}' cannot be used: {problem}") from problem
     light = luminance(from_uint8(torch.from_numpy(np.concatenate(seen)))[None])
     low, high = np.quantile(light.numpy(), [0.005, 0.995]).tolist()
     return (low, high) if high - low > FLAT else (-1.0, 1.0)
