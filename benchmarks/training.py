@@ -1,7 +1,10 @@
 """Clips a second and peak memory of training, stage by stage, from the networks of the model in the package.
 
-Run: python benchmarks/training.py SPRITES [--stages keyframes pixel] [--steps 6] [--precision bf16] [--published CODE PYTHON]
+Run: python benchmarks/training.py SPRITES [--stages keyframes pixel] [--steps 6] [--precision bf16] [--batch 8] [--processes 2]
+     [--published CODE PYTHON]
 
+`--batch` takes another number of clips a step than the bundled model's configurations, for both.
+`--processes` shares every batch among as many processes on this machine's CPU, as `torchrun` starts them, each with its share of the cores.
 `--published` trains the pixel video networks a second time: the published class from its code's folder CODE (with `showone/` in it), run
 by an interpreter PYTHON that has its dependencies (diffusers 0.19.3 and this torch), with the same weights, on the same batches, in a plain
 loop of forward, backward and AdamW in float32. Clips are drawn before the time runs, for both.
@@ -12,6 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -141,8 +146,9 @@ def record_batches(trainer: Any, folder: Path, steps: int) -> None:
             trainer.step += 1
 
 
-def run(stage: str, sprites: Path, options: argparse.Namespace, record: Path | None, answer: Any) -> None:
+def run(stage: str, options: argparse.Namespace, record: Path | None, world: dict[str, str], answer: Any) -> None:
     """Measure one stage in a process of its own, or record what it trains on."""
+    os.environ.update(world)
     from show1.allocator import kept_freed_memory
     from show1.cli.common import quiet_libraries
 
@@ -152,10 +158,11 @@ def run(stage: str, sprites: Path, options: argparse.Namespace, record: Path | N
 
     precision, backend = ("no", "no") if record else (options.precision, options.compile)
     config = replace(stage_config(stage, options.steps, precision), rates={}, decay_steps=0, compile=backend)
+    config = replace(config, batch_size=options.batch or config.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         if options.published and stage == "keyframes":
             config = replace(config, start={**config.start, "network": without_moments(Path(folder) / "network")})
-        trainer = Trainer(config, Path(folder) / stage, base=Path(folder), sprites=sprites)
+        trainer = Trainer(config, Path(folder) / stage, base=Path(folder), sprites=options.sprites)
         if record:
             record_batches(trainer, record, options.steps)
             answer.put({"learning_rate": config.learning_rate, "weight_decay": config.weight_decay, "gradient_clip": config.gradient_clip})
@@ -164,21 +171,38 @@ def run(stage: str, sprites: Path, options: argparse.Namespace, record: Path | N
             peak = PeakMemory(trainer.accelerator.device)
             with kept_freed_memory():
                 answer.put(asdict(measured(trainer.train_step, config.batch_size, options.steps, peak)))
+        trainer.accelerator.end_training()
 
 
-def in_own_process(*args: Any) -> dict[str, Any]:
-    """`run` where nothing was allocated before."""
+def worlds(count: int) -> list[dict[str, str]]:
+    """What a launcher tells each of its processes."""
+    if count == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    common = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "ACCELERATE_USE_CPU": "true", **address}
+    common["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // count))
+    return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+
+
+def in_own_processes(stage: str, options: argparse.Namespace, record: Path | None = None) -> dict[str, Any]:
+    """`run` where nothing was allocated before; the first process's result, with the memory of all."""
     context = multiprocessing.get_context("spawn")
-    answer = context.Queue()
-    process = context.Process(target=run, args=(*args, answer))
-    process.start()
-    while process.is_alive() and answer.empty():
-        process.join(0.5)
-    if answer.empty():
-        raise SystemExit("the run ended without a result; see above")
-    result: dict[str, Any] = answer.get()
-    process.join()
-    return result
+    answers: list[tuple[Any, Any]] = []
+    for world in worlds(1 if record else options.processes):
+        answer = context.SimpleQueue()
+        process = context.Process(target=run, args=(stage, options, record, world, answer), daemon=True)
+        process.start()
+        answers.append((process, answer))
+    while any(answer.empty() for _, answer in answers):
+        if any(answer.empty() and not process.is_alive() for process, answer in answers):
+            raise SystemExit("the run ended without a result; see above")
+        time.sleep(0.1)
+    results: list[dict[str, Any]] = [answer.get() for _, answer in answers]
+    for process, _ in answers:
+        process.join()
+    return results[0] if record else {**results[0], "memory": sum(result["memory"] for result in results)}
 
 
 def published(stage: str, options: argparse.Namespace) -> Result:
@@ -186,7 +210,7 @@ def published(stage: str, options: argparse.Namespace) -> Result:
     code, python = options.published
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        job = in_own_process(stage, options.sprites, options, folder)
+        job = in_own_processes(stage, options, folder)
         (folder / "job.json").write_text(json.dumps({**job, "steps": options.steps, "warm_up": WARM_UP}))
         subprocess.run([python, str(PUBLISHED), code, str(folder)], check=True, stderr=subprocess.DEVNULL)
         return Result(**json.loads((folder / "result.json").read_text()))
@@ -200,13 +224,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--precision", default="bf16", choices=["no", "bf16", "fp16"])
     parser.add_argument("--compile", default="no", help="backend of torch.compile for our network")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--published", nargs=2, metavar=("CODE", "PYTHON"))
     options = parser.parse_args()
     if options.steps <= WARM_UP:
         parser.error(f"--steps must be more than {WARM_UP}, which are not timed")
     results = {}
     for stage in options.stages:
-        ours = Result(**in_own_process(stage, options.sprites, options, None))
+        ours = Result(**in_own_processes(stage, options))
         line = f"{stage}: {ours.clips_per_second:.2f} clips/s, {ours.memory / 1e6:.0f} MB"
         results[stage] = {"ours": asdict(ours)}
         if options.published and stage in ("keyframes", "interpolation", "pixel"):

@@ -12,11 +12,12 @@ def gradients(norm: nn.GroupNorm, pictures: Tensor, toward: Tensor) -> list[Tens
     return [norm(pictures), *torch.autograd.grad(norm(pictures), [pictures, norm.weight, norm.bias], toward)]
 
 
+@pytest.mark.parametrize("groups", [4, 12])
 @pytest.mark.parametrize("width", [7, 128])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.01)])
-def test_its_gradients_are_torchs(dtype: torch.dtype, tolerance: float, width: int) -> None:
+def test_its_gradients_are_torchs(dtype: torch.dtype, tolerance: float, width: int, groups: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    theirs, ours = nn.GroupNorm(4, 12, dtype=torch.float64), GroupNorm(4, 12)
+    theirs, ours = nn.GroupNorm(groups, 12, dtype=torch.float64), GroupNorm(groups, 12)
     with torch.no_grad():
         for parameter, same in zip(theirs.parameters(), ours.parameters(), strict=True):
             same.copy_(parameter.copy_(torch.randn(12, generator=generator)))
@@ -28,6 +29,40 @@ def test_its_gradients_are_torchs(dtype: torch.dtype, tolerance: float, width: i
     assert "ChannelsLast" in type(ours(last.requires_grad_()).grad_fn).__name__
     for one, other in zip(have, gradients(theirs, pictures.double(), toward.double()), strict=True):
         assert (one - other).norm() < tolerance * other.norm()
+
+
+@pytest.mark.parametrize("groups", [4, 12])
+@pytest.mark.parametrize("width", [7, 128])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.01)])
+def test_a_modulated_norm_is_scaled_and_shifted(dtype: torch.dtype, tolerance: float, width: int, groups: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    pictures, toward = (torch.randn(3, 12, 9, width, generator=draw).to(dtype) for _ in range(2))
+    modulation = [torch.randn(3, 12, 1, 1, generator=draw).to(dtype) for _ in range(2)]
+    norm = GroupNorm(groups, 12)
+    with torch.no_grad():
+        norm.weight.copy_(torch.randn(12, generator=draw))
+
+    def outcome(inputs: list[Tensor], toward: Tensor, norm: nn.Module, *, plainly: bool) -> list[Tensor]:
+        inputs = [part.detach().clone(memory_format=torch.preserve_format).requires_grad_() for part in inputs]
+        hidden, scale, shift = inputs
+        made = norm(hidden) * (1 + scale) + shift if plainly else norm.modulated(hidden, scale, shift)
+        return [made, *torch.autograd.grad(made, [*inputs, *norm.parameters()], toward)]
+
+    theirs = nn.GroupNorm(groups, 12, dtype=torch.float64)
+    theirs.load_state_dict(norm.state_dict())
+    last = pictures.contiguous(memory_format=torch.channels_last)
+    have = outcome([last, *modulation], toward.contiguous(memory_format=torch.channels_last), norm, plainly=False)
+    want = outcome([part.double() for part in (pictures, *modulation)], toward.double(), theirs, plainly=True)
+    for one, other in zip(have, want, strict=True):
+        assert one.shape == other.shape and (one - other).norm() < tolerance * other.norm()
+
+
+@pytest.mark.parametrize("groups", [4, 12])
+def test_weights_of_16_bits_have_gradients_of_16_bits(groups: int) -> None:
+    norm = GroupNorm(groups, 12).bfloat16()
+    pictures = torch.randn(2, 12, 9, 128, generator=torch.Generator().manual_seed(0)).bfloat16()
+    made = gradients(norm, pictures.contiguous(memory_format=torch.channels_last), torch.ones_like(pictures))
+    assert {part.dtype for part in made} == {torch.bfloat16}
 
 
 def test_the_usual_order_in_memory_and_inference_are_left_to_torch() -> None:

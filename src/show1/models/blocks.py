@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from show1.models.attention import FrameAttention, TextAttention
+from show1.models.norms import GroupNorm, replace_group_norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,8 +115,11 @@ class TemporalTransformer(TransformerTemporalModel):
 class ResidualBlock(ResnetBlock2D):
     """diffusers' residual block, without its copies to the usual order in memory: of what it learns from, and of 64 pictures and more on the way up."""
 
+    norm2: GroupNorm
+
     def __init__(self, *, up: bool = False, **config: Any) -> None:
         super().__init__(up=up, **config)
+        replace_group_norms(self)
         if up:
             self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
 
@@ -127,13 +131,13 @@ class ResidualBlock(ResnetBlock2D):
         embedded = self.time_emb_proj(time if self.skip_time_act else self.nonlinearity(time))[:, :, None, None]
         if self.time_embedding_norm == "scale_shift":
             scale, shift = embedded.chunk(2, dim=1)
-            hidden = self.norm2(hidden) * (1 + scale) + shift
+            hidden = self.norm2.modulated(hidden, scale, shift)
         else:
             hidden = self.norm2(hidden + embedded)
         hidden = self.conv2(self.dropout(self.nonlinearity(hidden)))
         if self.conv_shortcut is not None:
             residual = self.conv_shortcut(residual)
-        return (residual + hidden) / self.output_scale_factor
+        return (residual + hidden).div_(self.output_scale_factor)
 
 
 def residual_block(config: BlockConfig, channels_in: int, channels_out: int, scale: float, **resample: bool) -> ResidualBlock:

@@ -10,6 +10,8 @@ from torch.autograd.function import once_differentiable
 
 FEW = 1024
 """Pixels below which torch's group norm takes several times as long with channels last, copies counted; from here on its backward pass does."""
+NARROW = 64
+"""Channels up to which numbers of 16 bits are scaled faster by a diagonal matrix than one by one."""
 
 
 class GroupNorm(nn.GroupNorm):
@@ -23,11 +25,22 @@ class GroupNorm(nn.GroupNorm):
         if not channels_last_on_cpu(input) or torch.compiler.is_compiling():
             return super().forward(input)
         if self.affine and input.requires_grad:
-            normed: Tensor = ChannelsLastNorm.apply(input, self.weight, self.bias, self.num_groups, self.eps)
-            return normed
+            return self.learning(input, self.weight, self.bias)
         if input.dtype == torch.bfloat16 and is_small(input):
             return last(super().forward(input.contiguous()))
         return super().forward(input)
+
+    def modulated(self, input: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """[N, C, H, W] normed, times 1 + scale, plus shift, both [N, C, 1, 1] (Dhariwal and Nichol 2021, eq. 1)."""
+        if not (channels_last_on_cpu(input) and input.requires_grad) or is_small(input) or torch.compiler.is_compiling():
+            return self(input) * (1 + scale) + shift  # type: ignore[no-any-return]
+        scale, shift = 1 + scale.flatten(1), shift.flatten(1)
+        return self.learning(input, self.weight * scale, self.bias * scale + shift)
+
+    def learning(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Channels last, with a weight and a bias for all pictures [C] or for each of them [N, C]."""
+        normed: Tensor = ChannelsLastNorm.apply(input, weight, bias, self.num_groups, self.eps)
+        return normed
 
 
 def is_small(pictures: Tensor) -> bool:
@@ -57,50 +70,81 @@ def replace_group_norms(network: nn.Module) -> None:
 
 
 class ChannelsLastNorm(torch.autograd.Function):
-    """Small pictures by torch in the usual order; larger ones forward by torch, backward by two sums over pixels and two passes over the pictures."""
+    """Small pictures by torch in the usual order; larger ones forward by torch, backward by its batch norm of one picture, fast in this order."""
 
     @staticmethod
     def forward(ctx: Any, pictures: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
-        """[N, C, H, W] with channels last."""
+        """[N, C, H, W] with channels last; weight and bias [C], or [N, C] where pictures are not small."""
         count, channels, height, width = pictures.shape
         # Strides of sides of 1 may be anything, and torch tells the order by them.
         pictures = pictures.as_strided(pictures.shape, (height * width * channels, 1, width * channels, channels))
         order = pictures.contiguous() if is_small(pictures) else pictures
-        normed, mean, scale = torch.native_group_norm(order, weight, bias, count, channels, height * width, groups, eps)
+        affine = (weight, bias) if weight.ndim == 1 else (None, None)
+        normed, mean, scale = torch.native_group_norm(order, *affine, count, channels, height * width, groups, eps)
         ctx.save_for_backward(order, weight, mean, scale)
-        return last(normed)
+        return last(normed) if weight.ndim == 1 else scaled((normed, weight), plus=bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        """With m, s the mean and 1/deviation of a group of D channels, P pixels and w the weight, y = (x - m) s w + b gives
-
-        dx = s w dy + k x + l,  k = s^3 (m sum(w dy) - sum(w dy x)) / DP,  l = -k m - s sum(w dy) / DP,
-
-        where sums go over the group's pixels and channels.
-        """
-        pictures, weight, mean, scale = ctx.saved_tensors
+        """The gradients of the pictures, the weight and the bias."""
+        pictures, weight, *moments = ctx.saved_tensors
         count, channels, height, width = pictures.shape
+        groups = moments[0].shape[1]
         if is_small(pictures):
-            sizes = (count, channels, height * width, mean.shape[1])
-            dx, dweight, dbias = torch.ops.aten.native_group_norm_backward(
-                gradient.contiguous(), pictures, mean, scale, weight, *sizes, [True, True, True]
-            )
-            return last(dx), dweight, dbias, None, None
-        x, dy = (images.permute(0, 2, 3, 1).reshape(count, -1, channels) for images in (pictures, gradient))
-        grouped = (count, mean.shape[1], -1)
-        products, sums = ((dy * x).sum(1).float().view(grouped), dy.sum(1).float().view(grouped))  # over pixels, [N, G, D]
-        mean, scale = mean.float()[..., None], scale.float()[..., None]
-        weights = weight.float().view(1, mean.shape[1], -1)
+            sizes = (count, channels, height * width, groups)
+            usual = torch.ops.aten.native_group_norm_backward(gradient.contiguous(), pictures, *moments, weight, *sizes, [True] * 3)
+            return last(usual[0]), *usual[1:], None, None
+        backward = backward_by_channel if groups == channels else backward_in_groups
+        dx, *rest = backward(gradient, pictures, *(in_full(part) for part in (weight.expand(count, channels), *moments)))
+        return dx, *(part.sum_to_size(weight.shape).to(weight.dtype) for part in rest), None, None
 
-        size = height * width * weights.shape[-1]
-        weighted = (weights * sums).sum(-1, keepdim=True)
-        of_x = scale**3 * (mean * weighted - (weights * products).sum(-1, keepdim=True)) / size
-        constant = -of_x * mean - scale * weighted / size
-        slope, factor, rest = (
-            part.expand_as(products).reshape(count, 1, channels).to(x.dtype) for part in (of_x, scale * weights, constant)
-        )
-        dx = torch.addcmul(torch.addcmul(rest, x, slope), dy, factor)
-        dweight = (scale * (products - mean * sums)).sum(0).flatten()
-        dbias = sums.sum(0).flatten()
-        return dx.view(count, height, width, channels).permute(0, 3, 1, 2), dweight.to(weight.dtype), dbias.to(weight.dtype), None, None
+
+def in_full(values: Tensor) -> Tensor:
+    """Values of 16 bits in 32."""
+    return values.float() if values.element_size() < 4 else values
+
+
+def backward_by_channel(gradient: Tensor, pictures: Tensor, weight: Tensor, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of one channel a group: the gradients of pictures [N, C, H, W], weights and biases [N, C], from weights, means and 1/deviations [N, C]."""
+    dx, dweight, dbias = batch_norms_backward(gradient, pictures, weight, mean, scale, [True, True, True])
+    return last(torch.cat(dx)), torch.stack(dweight), torch.stack(dbias)
+
+
+def backward_in_groups(gradient: Tensor, pictures: Tensor, weight: Tensor, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """With m, s the mean and 1/deviation of a group of D channels, P pixels, and w the weight, y = (x - m) s w + b gives
+
+    dw = s sum(dy (x - m)),  db = sum(dy),  dx = s w dy + k x + l,  k = -s^2 sum(w dw) / DP,  l = -k m - s sum(w db) / DP,
+
+    where dw and db are sums over a channel's pixels, the others over a group's channels.
+    """
+    channels, pixels = pictures.shape[1], pictures.shape[2:].numel()
+    mean, scale = (part[..., None].expand(-1, -1, channels // mean.shape[1]) for part in (mean, scale))  # [N, G, D]
+    sums = batch_norms_backward(gradient, pictures, weight, mean.flatten(1), scale.flatten(1), [False, True, True])
+    dweight, dbias = (torch.stack(part) for part in sums[1:])
+    of_weight, of_bias = ((weight * part).view(mean.shape).mean(-1, keepdim=True) / pixels for part in (dweight, dbias))
+    slope = -scale.square() * of_weight
+    rest = -slope * mean - scale * of_bias
+    dx = scaled((pictures, slope.flatten(1)), (gradient, scale.flatten(1) * weight), plus=rest.flatten(1))
+    return dx, dweight, dbias
+
+
+def batch_norms_backward(
+    gradient: Tensor, pictures: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, mask: list[bool]
+) -> list[tuple[Tensor, ...]]:
+    """torch's batch norm backward, picture by picture: gradients of pictures [1, C, H, W], weights and biases [C], where the mask has them."""
+    one = torch.ops.aten.native_batch_norm_backward
+    rows = zip(gradient, pictures, weight, mean, scale, strict=True)
+    return list(zip(*(one(dy[None], x[None], w, None, None, m, s, True, 0.0, mask) for dy, x, w, m, s in rows), strict=True))
+
+
+def scaled(*factors: tuple[Tensor, Tensor], plus: Tensor) -> Tensor:
+    """The sum of pictures [N, C, H, W] times numbers [N, C] each, plus numbers [N, C], with channels last; not for autograd."""
+    (count, channels, height, width), dtype = factors[0][0].shape, factors[0][0].dtype
+    by_matrix = channels <= NARROW and dtype.itemsize == 2
+    total = plus[:, None].to(dtype).expand(count, height * width, channels)
+    for index, (pictures, numbers) in enumerate(factors):
+        pixels = pictures.permute(0, 2, 3, 1).reshape(count, -1, channels)
+        add, numbers = (torch.baddbmm, numbers.diag_embed()) if by_matrix else (torch.addcmul, numbers[:, None])
+        total = add(total, pixels, numbers.to(dtype), out=total if index else None)
+    return total.view(count, height, width, channels).permute(0, 3, 1, 2)
