@@ -137,16 +137,15 @@ def shown_clip(store: SpriteStore, way: str, folder: Path) -> tuple[list[Path], 
     return [path], prompt_of(SHOWN.object, SHOWN.place)
 
 
-def shown_pictures(store: SpriteStore, pairs: list[tuple[str, str]], folder: Path) -> tuple[list[Path], str]:
-    """Green pictures of objects in places with captions beside them, and a prompt that none needs."""
+def shown_pictures(store: SpriteStore, pairs: list[tuple[str, str]], folder: Path) -> tuple[list[Path], None]:
+    """Green pictures of objects in places; no prompt."""
     world, paths = EmojiWorld(store), []
     for index, (name, place) in enumerate(pairs):
         scene = Scene(object=name, place=place, motion="stay")
         drawn = world.render([scene], [SEED + index], times=torch.zeros(1), width=FINAL[0], height=FINAL[1])[0]
         paths.append(folder / f"green-{index}.png")
         to_pil(greened(drawn))[0].save(paths[-1])
-        paths[-1].with_suffix(".txt").write_text(f"a {OBJECT_TABLE[name].name} stays still {where(place)}")
-    return paths, "green"
+    return paths, None
 
 
 def learn(

@@ -39,7 +39,6 @@ def motion(
 @for_people
 def style(
     source: Annotated[list[Path], typer.Argument(help="A clip, or pictures, in the style.")],
-    prompt: Prompt,
     output: Output,
     model: Model = None,
     steps: Steps = None,
@@ -49,11 +48,11 @@ def style(
     seed: Seed = 0,
 ) -> None:
     """Learn a style from a clip or a few pictures. Stopped or killed, the same command goes on."""
-    learn("style", source, prompt, output, model, rank, full=full, steps=steps, learning_rate=learning_rate, seed=seed)
+    learn("style", source, None, output, model, rank, full=full, steps=steps, learning_rate=learning_rate, seed=seed)
 
 
 def learn(
-    kind: str, source: list[Path], prompt: str, output: Path, model: str | None, rank: int | None, *, full: bool, **changes: Any
+    kind: str, source: list[Path], prompt: str | None, output: Path, model: str | None, rank: int | None, *, full: bool, **changes: Any
 ) -> None:
     """Train the adapter and say where it is."""
     quiet_libraries()

@@ -35,8 +35,8 @@ def as_read(video: Tensor) -> Tensor:
 
 
 def luminance(video: Tensor) -> Tensor:
-    """[B, 3, F, H, W] -> [B, F, H, W] (ITU-R BT.601 weights)."""
-    return torch.einsum("bcfhw,c->bfhw", video, torch.tensor([0.299, 0.587, 0.114]).to(video))
+    """Videos or pictures [B, 3, ..., H, W] -> [B, ..., H, W] (ITU-R BT.601 weights)."""
+    return torch.einsum("bc...,c->b...", video, torch.tensor([0.299, 0.587, 0.114]).to(video))
 
 
 def in_grey(video: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from show1.models.autoencoders import latent_distribution
 from show1.training.chance import Chance
 from show1.training.clips import LATENT_CELL, Clips, ClipSource, any_time, frame_times, random_crop
 from show1.training.config import TrainConfig
+from show1.training.recolouring import recoloured
 from show1.training.task import Task
 
 START_LOG_VARIANCE = -6.0
@@ -102,8 +103,10 @@ class Vae(Task):
         self.modules[self.component] = Autoencoding(autoencoder)
 
     def loss(self, chance: Chance) -> Tensor:
-        pictures = self.pictures(chance)
-        posterior, decoded = self.network(pictures, chance.each)
+        pictures = shown = self.pictures(chance)
+        if self.config.recolour is not None:
+            shown = recoloured(pictures, self.config.recolour, chance)
+        posterior, decoded = self.network(shown, chance.each)
         off = decoded.float() - pictures
         colors_off = functional.avg_pool2d(off, LATENT_CELL).square().mean()
         errors = off.abs().mean() + self.SQUARE_WEIGHT * off.square().mean() + self.COLOR_WEIGHT * colors_off
@@ -132,6 +135,8 @@ class Vae(Task):
     @torch.no_grad()
     def finish(self) -> None:
         """Measure the latents' standard deviation; its inverse is the `scaling_factor` that makes them unit variance."""
+        if self.config.adapter is not None:
+            return  # the pipeline keeps its own
         autoencoder: Any = self.network.autoencoder
         pictures = self.pictures(Chance(range(self.MEASURED), batch_seed=self.config.seed))
         deviation = float(latent_distribution(autoencoder, pictures).mean.std())

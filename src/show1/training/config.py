@@ -166,8 +166,8 @@ class TrainConfig:
     condition_noise: float = 0.0
     """Standard deviation of the noise on interpolation's keyframes and on a window's first frame, so that errors of earlier stages are met."""
     recolour: tuple[float, float] | None = None
-    """Show upscalers their low-resolution condition in colours drawn at random, see `recolouring.py`; the two are the lightness, in [-1, 1],
-    of what is shown there as black and as white. For a style: what is learned of colours is then the clips' own."""
+    """Show a VAE's encoder its pictures in colours drawn at random, see `recolouring.py`; the two are the lightness, in [-1, 1],
+    of what is shown there as black and as white. For a style: the decoder then learns the pictures' own colours."""
     max_timestep: int | None = None
     """Train on timesteps below this one: 900 in the second phase of the latent stage (expert translation)."""
     min_timestep: int = 0
@@ -216,6 +216,8 @@ class TrainConfig:
         numbers = [value for value in self.recolour or () if type(value) in (int, float)]
         if self.recolour is not None and not (len(numbers) == len(self.recolour) == 2 and numbers[0] < numbers[1]):
             raise SettingsError(f"recolour is {list(self.recolour)}; use two numbers, the lower one first, such as [-1.0, 1.0]")
+        if self.recolour is not None and self.stage != "vae":
+            raise SettingsError(f"recolour is for the stage vae, not for {self.stage}")
         if self.timestep_shift <= 0:
             raise SettingsError(f"timestep_shift is {self.timestep_shift}; use a number above 0, 1 for an even spread")
         if self.distill is not None and (self.stage not in DENOISING or "network" not in self.start):

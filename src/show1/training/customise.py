@@ -12,19 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from show1.cascade.adapter_files import read_adapter, write_adapter
 from show1.cascade.folder import BUNDLED, find_folder
 from show1.data.decoding import read_facts, read_frames
 from show1.data.problems import UnusableError
 from show1.data.records import PICTURE_ENDINGS, Record
 from show1.data.storage import Part
-from show1.errors import DataError, SettingsError
-from show1.models.loading import read_json
+from show1.errors import DataError, PromptError, SettingsError
 from show1.models.recogniser import luminance
 from show1.text import check_prompt
 from show1.training.clips import FPS, USUAL_SIZES
 from show1.training.config import TrainConfig
-from show1.training.recipes import RECOLOURED, Asked, make_configs
+from show1.training.recipes import Asked, make_config
 from show1.training.recorded import CLIP_SECONDS
 from show1.training.tasks import KEYFRAME_EVERY
 from show1.video import from_uint8
@@ -36,7 +34,7 @@ FLAT = 0.1
 def customize(
     kind: str,
     source: str | Path | Sequence[str | Path],
-    prompt: str,
+    prompt: str | None,
     output: str | Path,
     *,
     model: str | Path | None = None,
@@ -44,12 +42,12 @@ def customize(
     rank: int | None = None,
     **changes: Any,
 ) -> Path | None:
-    """Learn a motion or a style, as an adapter of a pipeline's networks.
+    """Learn a motion or a style, as an adapter of one of a pipeline's networks.
 
     Args:
         kind: `motion`, from one clip, or `style`, from a clip or pictures.
         source: the clip, or the pictures.
-        prompt: what they show, but those that have a caption of their own in a .txt file beside them.
+        prompt: what a motion's clip shows; None for a style, which is learned without words.
         output: the adapter's folder, not there yet.
         model: a pipeline's folder or hub id; the bundled model where not given.
         layers: groups or modules of the network that are changed; the recipe's where not given.
@@ -57,14 +55,16 @@ def customize(
         changes: keys of `TrainConfig` in place of the recipe's, such as `steps`; None leaves one as it is.
 
     Returns:
-        The folder; None after SIGTERM, and after Ctrl-C where networks are left that have learned nothing. The same call goes on from where
-        that, or anything else, stopped it; Ctrl-C while the last network learns keeps what was learned.
+        The folder; None after SIGTERM. The same call goes on from where that, or anything else, stopped it; Ctrl-C keeps what was learned.
 
     Raises:
         DataError: a clip that cannot be used, or an output that is there.
+        PromptError: a text that cannot be used.
         SettingsError: a value that cannot work, or peft is needed and not installed.
         CheckpointError: the model cannot be read.
     """
+    from show1.training.loop import Trainer
+
     output = Path(output).resolve()
     if output.exists():
         raise DataError(f"'{output}' is there already; choose another folder for the adapter")
@@ -73,42 +73,24 @@ def customize(
         raise SettingsError(f"a motion is learned from one clip, not from {len(places)}")
     folder = BUNDLED if model is None else find_folder(model).resolve()
     work = output.with_name(f".{output.name}-training")
+    caption = check_prompt(prompt or "").strip() if kind == "motion" else kind
+    if not caption:
+        raise PromptError("a motion's prompt is empty; say what its clip shows, such as: a turtle moves on the beach")
     asked = Asked(kind, prompt, "bundled" if model is None else str(model), tuple(layers) if layers else None, rank, changes)
-    configs = make_configs(asked, folder, work / "clips.jsonl")
+    config = make_config(asked, folder, work / "clips.jsonl")
     for place in places:
-        check_clip(place, seconds_of(configs[0]), moving=kind == "motion")
+        check_clip(place, seconds_of(config), moving=kind == "motion")
     if kind == "style":
-        span = lightness(places)
-        configs = [replace(config, recolour=span) if config.stage in RECOLOURED else config for config in configs]
+        config = replace(config, recolour=lightness(places))
     work.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"file_name": str(place.resolve()), "caption": caption_of(place, prompt)}) for place in places]
+    lines = [json.dumps({"file_name": str(place.resolve()), "caption": caption}) for place in places]
     (work / "clips.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    learned = learn(configs, work)
+    learned = Trainer(config, work, base=work, sprites=None).run()
     if learned is None:
         return None
     learned.rename(output)
     shutil.rmtree(work)
     return output
-
-
-def learn(configs: Sequence[TrainConfig], work: Path) -> Path | None:
-    """One run after the other, and what they learned as one adapter; None where one was stopped that leaves others to be done."""
-    from show1.training.loop import Trainer
-
-    finals = []
-    for config in configs:
-        trainer = Trainer(config, work / config.stage, base=work, sprites=None)
-        final = trainer.run()
-        if final is None or (trainer.stop and config is not configs[-1]):
-            return None
-        finals.append(final)
-    adapters, made = [read_adapter(final) for final in finals], work / "adapter"
-    layers = {place: factors for adapter in adapters for place, factors in adapter.layers.items()}
-    components = {name: about for adapter in adapters for name, about in adapter.record["components"].items()}
-    write_adapter(made, layers, {**adapters[0].record, "components": components})
-    records = {config.stage: read_json(final / "training.json") for config, final in zip(configs, finals, strict=True)}
-    (made / "training.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
-    return made
 
 
 def seconds_of(config: TrainConfig) -> float:
@@ -145,20 +127,6 @@ def contents(place: Path) -> bytes:
 def is_picture(place: Path) -> bool:
     """Whether a file is a still picture, by its name."""
     return place.suffix.lower() in PICTURE_ENDINGS
-
-
-def caption_of(place: Path, prompt: str) -> str:
-    """The caption in the .txt file beside a clip or picture, where there is one, else the prompt.
-
-    Raises:
-        DataError: the file cannot be read.
-        PromptError: the text cannot be used.
-    """
-    beside = place.with_suffix(".txt")
-    try:
-        return check_prompt(beside.read_text(encoding="utf-8").strip() if beside.is_file() else prompt)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the caption '{beside}': {error}") from error
 
 
 def check_clip(place: Path, seconds: float, *, moving: bool) -> None:

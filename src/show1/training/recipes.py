@@ -1,8 +1,7 @@
-"""What is learned of a motion or a style, by which networks of a pipeline, and how."""
+"""What is learned of a motion or a style, by which network of a pipeline, and how."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,34 +28,12 @@ USUAL: dict[str, Any] = {
     "keep_checkpoints": 1,
 }
 MOTION: dict[str, Any] = {"steps": 300, "batch_size": 1, "learning_rate": 2e-3, "min_timestep": 300, "moving_weight": 8.0}
-ENLARGING: dict[str, Any] = {
-    "steps": 500,
-    "batch_size": 4,
-    "frames": 2,
-    "learning_rate": 1e-3,
-    "decay_steps": 200,
-    "timestep_shift": 3.0,
-    "condition_noise": 0.02,
-}
-FINISHING: dict[str, Any] = {"steps": 300, "batch_size": 8, "frames": 2, "learning_rate": 5e-4, "decay_steps": 150}
-STYLE: dict[str, dict[str, Any]] = {
-    "first-frame": ENLARGING | {"crop": (96, 128)},
-    "pixel": ENLARGING | {"crop": (64, 64)},
-    "vae": FINISHING | {"crop": (128, 128)},
-    "latent": FINISHING | {"crop": (160, 160), "batch_size": 2},
-}
-COMPONENTS = {
-    "motion": {"keyframes": "keyframes_unet"},
-    "style": {"first-frame": "first_frame_unet", "pixel": "pixel_upscale_unet", "vae": "vae", "latent": "latent_unet"},
-}
-"""The networks that learn each kind, by the stage that trains them."""
-RECOLOURED = ("first-frame", "pixel")
-"""Stages that learn a style from pictures whose small version is shown to them in other colours."""
+STYLE: dict[str, Any] = {"steps": 300, "batch_size": 8, "learning_rate": 5e-4, "decay_steps": 150, "crop": (128, 128)}
+LEARNERS = {"motion": ("keyframes", "keyframes_unet"), "style": ("vae", "vae")}
+"""The stage that learns each kind, and its network's name in a pipeline."""
 NARROW = 128
 """Channels up to which a network's layers change in full: a change of low rank would hardly be smaller."""
-LEAST_NOISE = 60
-"""Timesteps that the latent network learns a style at, where it is used at fewer."""
-KINDS = tuple(COMPONENTS)
+KINDS = tuple(LEARNERS)
 
 
 @dataclass(frozen=True)
@@ -65,7 +42,7 @@ class Asked:
 
     kind: str
     """One of KINDS."""
-    prompt: str
+    prompt: str | None
     base_model: str
     """What the pipeline is called."""
     layers: tuple[str, ...] | None = None
@@ -76,49 +53,39 @@ class Asked:
     """Keys of `TrainConfig`; one that is None stays as the recipe has it."""
 
 
-def recipe(kind: str, stage: str, network: Mapping[str, Any]) -> tuple[AdapterConfig, dict[str, Any]]:
-    """What changes in a stage's network with this config, and how it is learned where nobody says otherwise.
+def recipe(kind: str, network: Mapping[str, Any]) -> tuple[AdapterConfig, dict[str, Any]]:
+    """What changes in the network with this config that learns a kind, and how it is learned where nobody says otherwise.
 
     A motion changes the keyframe network's attention over time, as the Show-1 paper does. In a network that is told each frame's moment,
-    the moments' layers tell the others where to draw things, so that these change too. A style is learned by all that comes after
-    interpolation: what is to be seen, and where, was decided before. The upscalers are given the style's pictures small and in other colours,
-    and change where they see them at their own resolution, as the latent network does; of the VAE the decoder changes, so that latents stay
-    what they are. `benchmarks/customise.py` measures what comes of it.
+    the moments' layers tell the others where to draw things, so that these change too. A style changes the VAE's decoder, behind everything
+    that decides what is to be seen and where: it learns the style's pictures from latents of the same pictures in other colours.
+    `benchmarks/customise.py` measures what comes of it.
     """
     if kind == "style":
         widths = network.get("decoder_block_out_channels") or network["block_out_channels"]
-        layers = ("decoder",) if stage == "vae" else surface(len(widths))
-        return AdapterConfig(layers=layers, rank=0 if max(widths) <= NARROW else 16), dict(STYLE[stage])
+        return AdapterConfig(layers=("decoder",), rank=0 if max(widths) <= NARROW else 16), dict(STYLE)
     if network.get("class_embed_type") == "timestep":
         rates = {"temporal-attention": MOTION["learning_rate"] / 2}  # at the whole rate it learns the clip's object and place too
         return AdapterConfig(layers=("moments", "temporal-attention")), {**MOTION, "layout_weight": 1.0, "rates": rates}
     return AdapterConfig(layers=("temporal-attention",)), dict(MOTION)
 
 
-def surface(levels: int) -> tuple[str, ...]:
-    """The modules that see single pictures at their own resolution, in a network of so many levels."""
-    return "conv_in", "down_blocks.0.resnets", f"up_blocks.{levels - 1}.resnets", "conv_out"
-
-
-def make_configs(asked: Asked, folder: Path, source: Path) -> list[TrainConfig]:
-    """The runs that learn what is asked for, one a network, from the clips that `source` lists, for the pipeline in `folder`.
+def make_config(asked: Asked, folder: Path, source: Path) -> TrainConfig:
+    """The run that learns what is asked for from the clips that `source` lists, for the pipeline in `folder`.
 
     Raises:
         SettingsError: no such kind, or a value that cannot work.
     """
     if asked.kind not in KINDS:
         raise SettingsError(f"cannot learn a '{asked.kind}'; known: {', '.join(KINDS)}")
-    return [_config(asked, folder, source, stage, component) for stage, component in COMPONENTS[asked.kind].items()]
-
-
-def _config(asked: Asked, folder: Path, source: Path, stage: str, component: str) -> TrainConfig:
-    adapter, usual = recipe(asked.kind, stage, read_json(folder / component / "config.json"))
+    stage, component = LEARNERS[asked.kind]
+    adapter, usual = recipe(asked.kind, read_json(folder / component / "config.json"))
     changes = given(asked.changes or {})
     if "learning_rate" in changes and "rates" in usual:  # groups keep their share of the learning rate
         times = changes["learning_rate"] / usual["learning_rate"]
         usual["rates"] = {group: rate * times for group, rate in usual["rates"].items()}
     settings = CascadeSettings.from_dict(read_json(folder / "model_index.json")["settings"])
-    about = {"kind": asked.kind, "prompt": asked.prompt, "base_model": asked.base_model, "show1": __version__}
+    about = given({"kind": asked.kind, "prompt": asked.prompt, "base_model": asked.base_model, "show1": __version__})
     values: dict[str, Any] = {
         "precision": usual_precision(),
         "text_tokens": settings.max_text_tokens,
@@ -130,24 +97,19 @@ def _config(asked: Asked, folder: Path, source: Path, stage: str, component: str
 
 
 def start_of(stage: str, component: str) -> dict[str, str]:
-    """The components that a stage's run starts from, by what [start] calls them."""
+    """The components that a run starts from, by what [start] calls them."""
     if stage == "vae":
         return {"network": component}
-    text = {"text_encoder": "text_encoder", "tokenizer": "tokenizer"}
-    if stage == "latent":
-        text = {"text_encoder": "latent_text_encoder", "tokenizer": "latent_tokenizer", "vae": "vae"}
-    return {"network": component, "scheduler": component.replace("_unet", "_scheduler"), **text}
+    parts = {"scheduler": component.replace("_unet", "_scheduler"), "text_encoder": "text_encoder", "tokenizer": "tokenizer"}
+    return {"network": component, **parts}
 
 
 def fitted(stage: str, usual: Mapping[str, Any], settings: CascadeSettings) -> dict[str, Any]:
-    """What of a recipe depends on how the pipeline is used: windows, pictures no larger than its own, the latent stage's timesteps."""
+    """What of a recipe depends on how the pipeline is used: windows, pictures no larger than its own."""
     if stage == "keyframes":
         return {"frames": min(settings.num_keyframes, settings.keyframe_window)}
-    width, height = settings.stage_sizes()["pixel" if stage in RECOLOURED else "latent"]
-    values: dict[str, Any] = {"crop": (min(usual["crop"][0], height), min(usual["crop"][1], width))}
-    if stage == "latent" and settings.latent.strength is not None:
-        values["max_timestep"] = max(LEAST_NOISE, math.ceil(1000 * settings.latent.strength))
-    return values
+    width, height = settings.stage_sizes()["latent"]
+    return {"crop": (min(usual["crop"][0], height), min(usual["crop"][1], width))}
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:

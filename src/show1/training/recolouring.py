@@ -1,4 +1,4 @@
-"""Other colours for what an upscaler is given: it then finds the colours of what it makes by itself, in the style of the clips that it learns from."""
+"""Other colours for what a VAE encodes: its decoder then finds the colours of what it makes by itself, in the style of the pictures that it learns from."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ PATCHES = (3, 5)
 """Rows and columns of the random colours, which run into each other."""
 
 
-def recoloured(video: Tensor, span: tuple[float, float], chance: Chance) -> Tensor:
-    """A video in colours drawn at random, which say nothing of what is to be seen but by their lightness.
+def recoloured(pictures: Tensor, span: tuple[float, float], chance: Chance) -> Tensor:
+    """Pictures in colours drawn at random, which say nothing of what is to be seen but by their lightness.
 
     Args:
-        video: [B, 3, F, H, W] in [-1, 1].
+        pictures: [B, 3, H, W] in [-1, 1].
         span: the lightness that becomes -1, and the one that becomes 1.
-        chance: draws each clip's colours: one hue for all of it, hues that change over its area, and hues that change with lightness.
+        chance: draws each picture's colours: one hue for all of it, hues that change over its area, and hues that change with lightness.
 
     Returns:
-        [B, 3, F, H, W] in [-1, 1].
+        [B, 3, H, W] in [-1, 1].
     """
     low, high = span
-    light = luminance(video)[:, None].sub(low).mul(2 / (high - low)).sub(1).clamp(-1, 1)
-    patches = functional.interpolate(chance.normal_like(video.new_empty(len(video), 2, *PATCHES)), video.shape[-2:], mode="bilinear")
-    whole, slope = chance.normal_like(video.new_empty(len(video), 4)).view(-1, 2, 2, 1, 1, 1).unbind(1)
-    hues = SPREAD * (patches[:, :, None] + whole + slope * light)
-    return (light + torch.einsum("bkfhw,kc->bcfhw", hues, video.new_tensor(COLOURS))).clamp(-1, 1)
+    light = luminance(pictures)[:, None].sub(low).mul(2 / (high - low)).sub(1).clamp(-1, 1)
+    patches = functional.interpolate(
+        chance.normal_like(pictures.new_empty(len(pictures), 2, *PATCHES)), pictures.shape[-2:], mode="bilinear"
+    )
+    whole, slope = chance.normal_like(pictures.new_empty(len(pictures), 4)).view(-1, 2, 2, 1, 1).unbind(1)
+    hues = SPREAD * (patches + whole + slope * light)
+    return (light + torch.einsum("bkhw,kc->bchw", hues, pictures.new_tensor(COLOURS))).clamp(-1, 1)

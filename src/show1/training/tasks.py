@@ -44,7 +44,6 @@ from show1.training.config import TrainConfig
 from show1.training.distilling import Distillation, student_scheduler
 from show1.training.latents import latents_for
 from show1.training.layout import conditioning, layout_errors
-from show1.training.recolouring import recoloured
 from show1.training.task import Task
 from show1.training.texts import TrainingText, make_text
 
@@ -305,8 +304,6 @@ class Upscaler(DenoisingTask):
         window = random_crop(clips.sizes.pixel, self.config.crop, 8, chance.shared)
         clean = clips.draw(clips.sizes.pixel, window)
         low = clips.draw(clips.sizes.low)
-        if self.config.recolour is not None:
-            low = recoloured(low, self.config.recolour, chance)
         enlarged = cut(enlarge(low, SCALE), window)
         levels = chance.integers(self.config.max_noise_level + 1).to(self.device)
         return clean, self.noising.add_noise(enlarged, chance.normal_like(enlarged), levels), levels
