@@ -250,7 +250,6 @@ def test_a_style_that_was_terminated_goes_on(clip: Path, saved_pipeline: Path, t
 def test_a_style_takes_on_the_pictures_colours(saved_pipeline: Path, tmp_path: Path) -> None:
     from PIL import Image
 
-    Image.linear_gradient("L").convert("RGB").split()[0].save(tmp_path / "grey.png")
     light = Image.linear_gradient("L").resize((640, 400))
     Image.merge("RGB", [light.point(lambda value: value // 4), light, light.point(lambda value: value // 4)]).save(tmp_path / "green.png")
     made = customize("style", tmp_path / "green.png", None, tmp_path / "green", model=saved_pipeline, steps=60, learning_rate=1e-2)
