@@ -82,7 +82,9 @@ def prepare(folder: Path, model: Path, threads: int, dtype: str) -> None:
 
 def run(command: list[str], result: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """One side's seconds and memory, and its videos."""
-    subprocess.run([*command, str(result)], check=True, stderr=subprocess.DEVNULL)
+    done = subprocess.run([*command, str(result)], stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"{done.stderr}\n{command[0]} {command[1]} ended with {done.returncode}")
     return json.loads(result.read_text()), dict(np.load(result.with_suffix(".npz")))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from show1 import PixelUNet, Show1Pipeline
 from show1.cascade.settings import PUBLISHED
+from show1.models.outline import Outline
 
 WIDTHS = (320, 640, 960, 1280)
 IF_II_WIDTHS = (*WIDTHS, 1280)
@@ -112,13 +114,26 @@ def make_network(name: str, tiny: bool, device: torch.device, dtype: torch.dtype
         torch.set_default_dtype(before)
 
 
+def make_outlines(tiny: bool, dtype: torch.dtype) -> Show1Pipeline:
+    """The whole pipeline without weights, on the meta device."""
+    return assemble({name: Outline(make_network(name, tiny, torch.device("meta"), dtype), dtype) for name in makers(tiny)}, tiny)
+
+
 def save_cascade(folder: Path, tiny: bool, device: torch.device) -> None:
-    """The whole pipeline in 16 bits, the published settings and the bundled model's tokenizers, as a folder."""
+    """The whole pipeline in 16 bits as a folder, network by network: together they take 26 GB."""
+    main_memory = torch.device("cpu")
+    assemble({name: make_network(name, True, main_memory, torch.float16) for name in makers(True)}, tiny).save_pretrained(folder)
+    for name in () if tiny else makers(tiny):  # in the place of the tiny one
+        shutil.rmtree(folder / name)
+        make_network(name, tiny, device, torch.float16).cpu().save_pretrained(folder / name)
+
+
+def assemble(networks: dict[str, Any], tiny: bool) -> Show1Pipeline:
+    """The networks with the published schedulers and settings, and the bundled model's tokenizers."""
     bundled = Show1Pipeline.from_pretrained()
-    networks = {name: make_network(name, tiny, device, torch.float16).cpu() for name in makers(tiny)}
     solver = lambda: DPMSolverMultistepScheduler(**COSINE, algorithm_type="dpmsolver++", variance_type=None)  # noqa: E731
     ddpm = lambda: DDPMScheduler(**COSINE, variance_type="learned_range", thresholding=True)  # noqa: E731
-    pipeline = Show1Pipeline(
+    return Show1Pipeline(
         **networks,
         tokenizer=bundled.tokenizer,
         latent_tokenizer=bundled.latent_tokenizer,
@@ -131,4 +146,3 @@ def save_cascade(folder: Path, tiny: bool, device: torch.device) -> None:
         latent_scheduler=DPMSolverMultistepScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
         settings=replace(PUBLISHED, keyframe_size=(16, 16), final_size=(128, 64)) if tiny else PUBLISHED,
     )
-    pipeline.save_pretrained(folder)

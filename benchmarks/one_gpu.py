@@ -1,11 +1,13 @@
 """The cascade at its published sizes (random weights) on one GPU: memory, time, and each network's share of the matrix rate.
 
-Run: python benchmarks/one_gpu.py FOLDER [--budget 8GB] [--steps N] [--parts ...] [--published CODE PYTHON] [--tiny --device cpu]
+Run: python benchmarks/one_gpu.py FOLDER [--budget 8GB] [--steps N] [--parts ...] [--networks ...] [--published CODE PYTHON] [--tiny --device cpu]
 
 FOLDER takes the cascade (27 GB) and a JSON file a part. Parts, each in a process of its own:
-`networks`: a call of each network as the cascade makes it, before and after channels-last, torch.compile and CUDA graphs, against float32;
+`plan`: what the default run and every smaller plan would need on a GPU; neither weights nor a GPU are needed for it;
+`networks`: a call of each network as the cascade makes it, before and after channels-last, fused attention, torch.compile and CUDA graphs,
+against float32, each network's rows written down when they are there;
 `published`: the same calls of the published video network, by an interpreter PYTHON that has its dependencies and its code's folder CODE;
-`whole`: the default run, stage by stage; `budget`: the run that `--memory` plans, with the peak it predicts.
+`whole`: the default run, stage by stage, with the peak it was predicted; `budget`: the run that `--memory` plans, likewise.
 `--tiny --device cpu` tries the measuring itself on networks of the same parts.
 """
 
@@ -19,12 +21,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+UNFUSED = "unfused attention"
 MODES: dict[str, dict[str, Any] | None] = {
+    UNFUSED: None,
     "as it is": None,
     "channels last": None,
     "compiled": {},
@@ -95,13 +101,14 @@ def measure_network(name: str, device: torch.device, dtype: torch.dtype, tiny: b
     for mode, compiling in MODES.items():
         if mode == "CUDA graphs" and device.type != "cuda":
             continue
-        if mode != "as it is":
+        if mode not in (UNFUSED, "as it is"):
             for layer in network.modules():
                 if isinstance(layer, torch.nn.Conv2d):  # not those over time, whose weights have five dimensions
                     layer.to(memory_format=torch.channels_last)
         run = network if compiling is None else torch.compile(network, **compiling)
-        seconds = seconds_a_call(lambda run=run: run(**call), device)
-        made = run(**call).sample.float().cpu()
+        with sdpa_kernel(SDPBackend.MATH) if mode == UNFUSED else nullcontext():
+            seconds = seconds_a_call(lambda run=run: run(**call), device)
+            made = run(**call).sample.float().cpu()
         error = float((made - wanted).norm() / wanted.norm())
         rows.append({"network": name, "mode": mode, "ms": 1e3 * seconds, "share": flop / seconds / limit, "error": error})
         print(f"| {name} | {mode} | {1e3 * seconds:.1f} | {flop / seconds / limit:.0%} | {error:.1e} |", flush=True)
@@ -116,43 +123,64 @@ def networks(asked: argparse.Namespace) -> Any:
     dtype = getattr(torch, asked.dtype)
     limit, rows = matrix_rate(asked.device, dtype), []
     print("| network | mode | ms a call | of the matrix rate | from float32 |\n|---|---|---|---|---|", flush=True)
-    for name in shapes(asked.tiny):
+    for name in asked.networks or shapes(asked.tiny):
         rows += measure_network(name, asked.device, dtype, asked.tiny, limit)
+        write(asked, {"matrix_rate": limit, "rows": rows})  # here too: compiling the next may outlast the time there is
         gc.collect()
         if asked.device.type == "cuda":
             torch.cuda.empty_cache()
     return {"matrix_rate": limit, "rows": rows}
 
 
-def whole(asked: argparse.Namespace) -> Any:
-    """Part `whole`."""
-    from show1 import Show1Pipeline
-    from show1.evaluation.costs import Bench, as_record, matrix_rate, table
+def planner_of(asked: argparse.Namespace, device: torch.device) -> Any:
+    """Plans for the published sizes on a device that need not be here."""
+    from full_size import make_outlines
+
+    from show1.memory.plan import Planner
 
     dtype = getattr(torch, asked.dtype)
-    pipeline = Show1Pipeline.from_pretrained(asked.folder / "model", dtype=dtype).to(asked.device)
+    return Planner(make_outlines(asked.tiny, dtype), None, device, dtype, fixed_dtype=True)
+
+
+def plan(asked: argparse.Namespace) -> Any:
+    """Part `plan`."""
+    planner = planner_of(asked, torch.device("cuda"))
+    default = planner.default()
+    print(f"default: {default}", flush=True)
+    smaller = list(planner.plans())
+    print(*smaller, sep="\n", flush=True)
+    return {"default": default.peaks, "plans": [{"how": str(one), "peaks": one.peaks} for one in smaller]}
+
+
+def whole(asked: argparse.Namespace) -> Any:
+    """Part `whole`."""
+    from show1.cascade.loading import load_model
+    from show1.evaluation.costs import Bench, as_record, matrix_rate, table
+
+    predicted = planner_of(asked, asked.device).default().peaks
+    pipeline = load_model(str(asked.folder / "model"), str(asked.device), asked.dtype)
     pipeline.settings = pipeline.settings.with_samplers("steps", asked.steps)
     pipeline.set_progress_bar_config(disable=True)
-    record = as_record(Bench(pipeline, PROMPT).run(), matrix_rate(asked.device, dtype))
+    record = as_record(Bench(pipeline, PROMPT).run(), matrix_rate(asked.device, getattr(torch, asked.dtype)))
     print(table(record), flush=True)
-    return record
+    print("predicted peaks, MB:", {stage: round(size / 1e6) for stage, size in predicted.items()}, flush=True)
+    return {**record, "predicted": predicted}
 
 
 def budget(asked: argparse.Namespace) -> Any:
     """Part `budget`."""
     from show1.allocator import return_freed_memory
-    from show1.cascade.loading import load_outlines, read_model
+    from show1.cascade.loading import read_model
     from show1.evaluation.costs import PeakMemory
-    from show1.memory.plan import Planner, bytes_of
+    from show1.memory.plan import bytes_of
     from show1.memory.within import advance_within
     from show1.runs.request import Request
     from show1.runs.run import Run
 
     return_freed_memory()
-    model = str(asked.folder / "model")
-    outlines, device, dtype = load_outlines(model, str(asked.device), asked.dtype)
+    model, device = str(asked.folder / "model"), asked.device
     request = Request(prompt=PROMPT, seed=0, model=model, steps=asked.steps)
-    plans = Planner(outlines, request.check(outlines), device, dtype, fixed_dtype=True).within(bytes_of(asked.budget))
+    plans = planner_of(asked, device).within(bytes_of(asked.budget))
     print(plans[0], flush=True)
 
     def load(plan: Any, absent: Any) -> Any:
@@ -187,7 +215,18 @@ def published(asked: argparse.Namespace) -> Any:
         return json.loads((folder / "result.json").read_text())
 
 
-MEASURE: dict[str, Callable[[argparse.Namespace], Any]] = {"networks": networks, "published": published, "whole": whole, "budget": budget}
+MEASURE: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "plan": plan,
+    "networks": networks,
+    "published": published,
+    "whole": whole,
+    "budget": budget,
+}
+
+
+def write(asked: argparse.Namespace, measured: Any) -> None:
+    """Write down what a part measured."""
+    (asked.folder / f"{asked.part}.json").write_text(json.dumps(measured, indent=1) + "\n")
 
 
 def main() -> None:
@@ -196,8 +235,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--parts", nargs="+", choices=MEASURE, default=["networks", "whole", "budget"])
+    parser.add_argument("--parts", nargs="+", choices=MEASURE, default=["plan", "networks", "whole", "budget"])
     parser.add_argument("--part", choices=MEASURE, help="run this one in this process")
+    parser.add_argument("--networks", nargs="+", choices=shapes(tiny=False), help="of the part of that name; all where not given")
     parser.add_argument("--published", nargs=2, metavar=("CODE", "PYTHON"), help="needed for the part of that name")
     parser.add_argument("--budget", default="8GB")
     parser.add_argument("--steps", type=int, help="of every sampler; the published numbers where not given")
@@ -207,7 +247,7 @@ def main() -> None:
     asked = parser.parse_args()
     quiet_libraries()
     if asked.part:
-        (asked.folder / f"{asked.part}.json").write_text(json.dumps(MEASURE[asked.part](asked), indent=1) + "\n")
+        write(asked, MEASURE[asked.part](asked))
         return
     if "published" in asked.parts and not asked.published:
         parser.error("the part 'published' needs --published CODE PYTHON")

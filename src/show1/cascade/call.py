@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor, nn
@@ -47,6 +48,8 @@ class Call:
     seeds: list[int]
     on_step: Callable[[str, int], OnStep]
     """(stage, step count) -> the stage's step callback."""
+    device: torch.device
+    """Where networks run: asked once, since diffusers walks through every layer to tell."""
     image: Image.Image | None = None
     """The first frame, where it is given."""
 

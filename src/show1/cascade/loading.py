@@ -38,10 +38,13 @@ NETWORKS = (
     "vae",
 )
 """The components that have weights."""
+ROOM = 8 * 10**9
+"""Bytes of weights that a GPU is given all at once. Of more, each network is there for its turn: the published cascade then needs
+12 GB in place of 34, for the seconds that it takes to move 25 GB of weights."""
 
 
 def load_model(model: str | None, device: str | None = None, dtype: str | None = None, adapters: Mapping[str, float] | None = None) -> Any:
-    """A pipeline on its device.
+    """A pipeline on its device: all of it, or each network for its turn (see `put`).
 
     Args:
         model: a folder, a hub id, `bundled` (or None) or `published`.
@@ -54,7 +57,22 @@ def load_model(model: str | None, device: str | None = None, dtype: str | None =
         CheckpointError: there is no such model or adapter, or it is damaged.
     """
     where, kind = chosen_place(device, dtype)
-    return read_model(model, kind, adapters=adapters).to(where)
+    return put(read_model(model, kind, adapters=adapters), where)
+
+
+def put(pipeline: Any, device: Any) -> Any:
+    """Put a pipeline that is in main memory on its device; where its weights are too many for a GPU at once, have each network
+    moved there when its turn comes (diffusers' model offload)."""
+    networks = [network for name in NETWORKS if (network := getattr(pipeline, name)) is not None]
+    if keeps_all(sum(weight.nbytes for network in networks for weight in network.parameters()), device):
+        return pipeline.to(device)
+    pipeline.enable_model_cpu_offload(device=device)
+    return pipeline
+
+
+def keeps_all(weights: int, device: Any) -> bool:
+    """Whether so many bytes of weights are put on a device all at once where no budget is named."""
+    return device.type in ("cpu", "mps") or weights <= ROOM
 
 
 def load_outlines(model: str | None, device: str | None = None, dtype: str | None = None) -> tuple[Any, Any, Any]:

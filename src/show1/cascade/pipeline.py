@@ -135,6 +135,25 @@ class Show1Pipeline(WithAdapters, Shareable):
         super().enable_group_offload(onload_device, **options)
         self._groups = {"onload_device": onload_device, "offload_device": torch.device("cpu"), **options}
 
+    def enable_text_encoder_offload(self, onload_device: torch.device, **options: Any) -> None:
+        """Hold T5 alone in main memory, each group of layers on the device only while it computes; arguments as of
+        `enable_group_offload`. It goes with `enable_model_cpu_offload`, which then leaves T5 as it is."""
+        self._groups = {"onload_device": onload_device, "offload_device": torch.device("cpu"), **options}
+        if self.text_encoder is not None:
+            self._placed(self.text_encoder)
+
+    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: torch.device | str | None = None) -> None:
+        """Hold weights in main memory, each network on the device only for its turn; arguments as in diffusers."""
+        encoder = self.text_encoder
+        apart = encoder is not None and bool(self._groups)  # diffusers takes no network whose layers move by themselves
+        if apart:
+            self.register_modules(text_encoder=None)
+        try:
+            super().enable_model_cpu_offload(gpu_id, device)
+        finally:
+            if apart:
+                self.register_modules(text_encoder=encoder)
+
     def _placed(self, encoder: nn.Module) -> nn.Module:
         """A text encoder that was loaded on demand, where it is to compute."""
         if not self._groups:
@@ -185,6 +204,7 @@ class Show1Pipeline(WithAdapters, Shareable):
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+        self.maybe_free_model_hooks()
         positive, negative = both.split([len(prompts), len(negative_prompts)])
         return positive, negative
 
@@ -192,6 +212,7 @@ class Show1Pipeline(WithAdapters, Shareable):
     def encode_latent_prompt(self, prompts: Sequence[str], negative_prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """CLIP embeddings for the latent stage, each [B, L, D]."""
         both = encode_clip(self.latent_tokenizer, self.latent_text_encoder, [*prompts, *negative_prompts])
+        self.maybe_free_model_hooks()
         positive, negative = both.chunk(2)
         return positive, negative
 
@@ -253,7 +274,7 @@ class Show1Pipeline(WithAdapters, Shareable):
         prompts = prompt_list(prompt, prompt_embeds)
         negatives = negative_list(negative_prompt, len(prompts))
         seeds = choose_seeds(seed, generator, len(prompts) * num_videos_per_prompt)
-        call = Call(chosen, seeds, self._step_callbacks(callback_on_step_end), image)
+        call = Call(chosen, seeds, self._step_callbacks(callback_on_step_end), self._execution_device, image)
         counts = (len(prompts), num_videos_per_prompt)
         with evaluating(self.components.values()):
             config = self.keyframes_unet.config
@@ -261,15 +282,14 @@ class Show1Pipeline(WithAdapters, Shareable):
             own = (prompt_embeds, negative_prompt_embeds)
             text = None  # where all pixel stages are given, nothing reads T5, which may be large
             if "pixel" not in (given or {}):
-                text = self._text("", config.encoder_hid_dim or config.cross_attention_dim, own, encode, *counts)
+                text = self._text("", config.encoder_hid_dim or config.cross_attention_dim, own, encode, *counts).to(call.device)
             latent_text = None
             if stop_after == "latent":
                 avoided = negatives if negative_prompt is not None else [chosen.latent_negative_prompt] * len(prompts)
                 encode = partial(self.encode_latent_prompt, prompts, avoided)
                 own = (latent_prompt_embeds, latent_negative_prompt_embeds)
-                latent_text = self._text("latent_", self.latent_unet.config.cross_attention_dim, own, encode, *counts)
+                latent_text = self._text("latent_", self.latent_unet.config.cross_attention_dim, own, encode, *counts).to(call.device)
             output = self._run(call, text, latent_text, check_given(given or {}, stop_after, len(seeds)), stop_after)
-        self.maybe_free_model_hooks()
         output.frames = as_output(list(output.stages().values())[-1], output_type)
         return output if return_dict else (output.frames,)
 
@@ -284,23 +304,26 @@ class Show1Pipeline(WithAdapters, Shareable):
         }
         first = max((STAGES.index(stage) + 1 for stage in given), default=0)
         for stage, video in given.items():
-            setattr(output, makers[stage][0], video.to(self._execution_device))
+            setattr(output, makers[stage][0], video.to(call.device))
         for stage in STAGES[first : STAGES.index(stop_after) + 1]:
             name, make = makers[stage]
             started = time.perf_counter()
-            setattr(output, name, make())
+            try:
+                setattr(output, name, make())
+            finally:  # nothing of this stage stays on the device beside the next, or after a stop
+                self.maybe_free_model_hooks()
             output.seconds[stage] = time.perf_counter() - started
         return output
 
-    def _sampler(self, component: str, settings: SamplerSettings) -> Sampler:
+    def _sampler(self, call: Call, component: str, settings: SamplerSettings) -> Sampler:
         unet, scheduler = getattr(self, f"{component}_unet"), getattr(self, f"{component}_scheduler")
         apart = component.removesuffix("_upscale") in self.thrift.apart
-        return Sampler(unet, scheduler, settings, self._execution_device, apart)
+        return Sampler(unet, scheduler, settings, call.device, apart)
 
     def _keyframes(self, call: Call, text: Text | None) -> Tensor:
         assert text is not None
         s = call.settings
-        sampler = self._sampler("keyframes", s.keyframes)
+        sampler = self._sampler(call, "keyframes", s.keyframes)
         on_step = call.on_step("keyframes", s.keyframes.steps)
         windows = {"window": s.keyframe_window, "stride": s.keyframe_stride}
         first = call.first_frame("keyframes")
@@ -309,7 +332,7 @@ class Show1Pipeline(WithAdapters, Shareable):
     def _interpolated(self, call: Call, text: Text | None, keyframes: Tensor | None) -> Tensor:
         assert keyframes is not None and text is not None
         s = call.settings
-        sampler = self._sampler("interpolation", s.interpolation)
+        sampler = self._sampler(call, "interpolation", s.interpolation)
         windows = (keyframes.shape[2] - 1) * len(call.seeds)
         batches = -(-windows // (self.thrift.windows or windows or 1))
         on_step = call.on_step("interpolation", s.interpolation.steps * batches)
@@ -320,12 +343,12 @@ class Show1Pipeline(WithAdapters, Shareable):
         assert low is not None and text is not None
         first = call.first_frame("pixel")
         if first is None:
-            sampler = self._sampler("first_frame", s.first_frame)
+            sampler = self._sampler(call, "first_frame", s.first_frame)
             on_step = call.on_step("first_frame", s.first_frame.steps)
             noising = self.first_frame_noising_scheduler
             first = sample_first_frame(sampler, noising, text, low[:, :, :1], s.pixel_scale, call.seeds, on_step)
         output.first_frame = first
-        sampler = self._sampler("pixel_upscale", s.pixel)
+        sampler = self._sampler(call, "pixel_upscale", s.pixel)
         windows = len(plan_windows(low.shape[2], s.window, s.stride))
         on_step = call.on_step("pixel", s.pixel.steps * windows)
         noising = self.pixel_upscale_noising_scheduler
@@ -334,7 +357,7 @@ class Show1Pipeline(WithAdapters, Shareable):
     def _latent_upscaled(self, call: Call, text: Text | None, video: Tensor | None) -> Tensor:
         assert video is not None and text is not None
         s = call.settings
-        sampler = self._sampler("latent", s.latent)
+        sampler = self._sampler(call, "latent", s.latent)
         frames = video.shape[2]
         if frames <= s.latent_window:
             on_step = call.on_step("latent", s.latent.steps_run())
@@ -388,7 +411,7 @@ class Show1Pipeline(WithAdapters, Shareable):
             embeddings = encoded if own is None else own
             assert embeddings is not None
             check_embeddings(prefix + name, embeddings, prompts, width)
-            texts.append(embeddings.to(self._execution_device, self.keyframes_unet.dtype).repeat_interleave(videos, 0))
+            texts.append(embeddings.to(self.keyframes_unet.dtype).repeat_interleave(videos, 0))
         if texts[0].shape != texts[1].shape:
             lengths = f"{texts[0].shape[1]} and {texts[1].shape[1]} tokens"
             raise PromptError(f"{prefix}prompt_embeds and {prefix}negative_prompt_embeds differ in length: {lengths}")

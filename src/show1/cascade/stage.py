@@ -29,6 +29,10 @@ class Text:
     negative: Tensor | None = None
     """[B, L, D]"""
 
+    def to(self, device: torch.device) -> Text:
+        """The text on a device."""
+        return Text(self.positive.to(device), None if self.negative is None else self.negative.to(device))
+
     def for_windows(self, count: int) -> Text:
         """Each video's text repeated for its windows: [B * count, L, D]."""
         negative = None if self.negative is None else self.negative.repeat_interleave(count, 0)

@@ -33,7 +33,7 @@ def bench(
     pipeline.set_progress_bar_config(disable=True)
     with tqdm(total=len(STAGES), desc="stages") as bar:
         costs = Bench(pipeline, prompt, seed, repeat).run(lambda _: bar.update())
-    record = as_record(costs, matrix_rate(pipeline.device, pipeline.keyframes_unet.dtype))
+    record = as_record(costs, matrix_rate(pipeline._execution_device, pipeline.keyframes_unet.dtype))
     if output is not None:
         with whole_file(output) as partial:
             partial.write_text(json.dumps(record, indent=1) + "\n")

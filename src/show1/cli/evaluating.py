@@ -64,7 +64,7 @@ def alignment(
     reference = Reference.load(recogniser or OWN)
     pipeline = load_model(model, device, dtype)
     pipeline.set_progress_bar_config(disable=True)
-    network.to(pipeline.device)
+    network.to(pipeline._execution_device)
     drawn = drawn_by(pipeline)
     check_readable(drawn, network.labels)
     labels = {**network.labels, **drawn}

@@ -146,7 +146,7 @@ def _planned(request: Any, memory: str | None, device: str | None, dtype: str | 
     outlines, where, kind = load_outlines(request.model, device, dtype)
     settings = request.check(outlines)
     planner = Planner(outlines, settings, where, kind, request.stop_after, fixed_dtype=dtype is not None, has_image=has_image)
-    return outlines, [next(planner.plans())] if budget is None else planner.within(budget)
+    return outlines, [planner.default()] if budget is None else planner.within(budget)
 
 
 def _save_stages(run: Any, output: Path) -> None:

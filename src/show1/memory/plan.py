@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import torch
 
+from show1.cascade.loading import keeps_all
 from show1.cascade.settings import STAGES, CascadeSettings
 from show1.cascade.thrift import Thrift
 from show1.errors import SettingsError
@@ -57,6 +58,8 @@ class Plan:
     """Which weights are there at a time: `whole`, `model` and `groups` (diffusers' offloading), or `stages`."""
     int8_text: bool = False
     """Whether T5 is held in 8 bits."""
+    layered_text: bool = False
+    """Whether T5 is on the device layer by layer, where other networks are there whole."""
     thrift: Thrift = field(default_factory=Thrift)
     peaks: dict[str, int] = field(default_factory=dict)
     """Predicted peak of each stage in bytes: of the process on a CPU, allocated on a GPU."""
@@ -71,6 +74,7 @@ class Plan:
         portions += [f"interpolation {self.thrift.windows} windows at a time"] if self.thrift.windows else []
         portions += ["VAE in tiles"] if self.thrift.tiling else []
         portions += ["T5 in 8 bits"] if self.int8_text else []
+        portions += ["T5 layer by layer"] if self.layered_text else []
         how = [f"{str(self.dtype).removeprefix('torch.')} on {self.device}", HELD[self.held], *portions]
         each = " · ".join(f"{stage} {told(size)}" for stage, size in self.peaks.items())
         return f"plan: {'; '.join(how)}\npredicted peak: {told(self.peak)} ({each})"
@@ -104,6 +108,12 @@ class Planner:
         self.phases = PHASES[: PHASES.index(stop_after) + 1]
         self.device, self.dtype, self.fixed_dtype = device, dtype, fixed_dtype
         self.process = psutil.Process().memory_info().rss + FIRST_USE if device.type == "cpu" else 0
+
+    def default(self) -> Plan:
+        """The plan that is followed where no budget is named; see `show1.cascade.loading.put`."""
+        weights = sum(self.trial.weights(name, self.dtype) for name in self.trial.networks)
+        held = WHOLE if keeps_all(weights, self.device) else MODEL
+        return self._predicted(Plan(device=self.device, dtype=self.dtype, held=held))
 
     def plans(self) -> Iterator[Plan]:
         """Every plan takes one measure more than the one before it: the cheapest that helps the stage with the highest peak."""
@@ -144,11 +154,13 @@ class Planner:
         windows = thrift.windows or self.settings.num_keyframes - 1
         if stage == "interpolation" and windows > 1:
             yield replace(plan, thrift=replace(thrift, windows=-(-windows // 2)))
-        if stage == TEXT and plan.held == MODEL and can_quantise() and not plan.int8_text:  # on a CPU, reading it takes what it saves
-            yield replace(plan, int8_text=True)
+        if stage == TEXT and plan.held == MODEL and not plan.layered_text:
+            if can_quantise() and not plan.int8_text:  # on a CPU, reading it takes what it saves
+                yield replace(plan, int8_text=True)
+            yield replace(plan, int8_text=False, layered_text=True)
         ways = (WHOLE, STAGEWISE) if self.device.type == "cpu" else (WHOLE, MODEL, GROUPS)
         if plan.held != ways[-1]:
-            yield replace(plan, held=ways[ways.index(plan.held) + 1])
+            yield replace(plan, held=ways[ways.index(plan.held) + 1], int8_text=False, layered_text=False)
         if plan.dtype == torch.float32 and not self.fixed_dtype:
             yield replace(plan, dtype=torch.bfloat16)
         if stage == "latent" and not thrift.tiling:
@@ -164,10 +176,12 @@ class Planner:
     def _weights(self, plan: Plan, phase: str) -> int:
         """Bytes of the weights that are there in a phase."""
         names = self._present(plan, phase)
-        if plan.held == GROUPS:  # a layer, and the one that is fetched meanwhile
+        if plan.held == GROUPS or (plan.layered_text and phase == TEXT):  # a layer, and the one that is fetched meanwhile
             return sum(sorted(size for name in names for size in self.trial.layers(name, plan.dtype))[-2:])
         sizes = [self.trial.weights(name, plan.dtype, plan.int8_text and name == "text_encoder") for name in names]
-        return max(sizes) if plan.held == MODEL else sum(sizes)
+        if plan.held != MODEL:
+            return sum(sizes)
+        return max(sizes[0], sum(sizes[1:])) if phase == STAGES[-1] else max(sizes)  # the VAE stays while its latents are denoised
 
     def _present(self, plan: Plan, phase: str) -> Sequence[str]:
         if plan.held != WHOLE:

@@ -62,12 +62,13 @@ class Trial:
     Args:
         model: a pipeline of outlines.
         settings: how it samples.
-        device: where it is to run.
+        device: where it is to run; any but the CPU need not be in this machine.
         has_image: whether the first frame is given.
     """
 
     def __init__(self, model: Any, settings: CascadeSettings, device: torch.device, has_image: bool = False) -> None:
-        self.model, self.device, self.has_image = model, device, has_image
+        self.model, self.has_image = model, has_image
+        self.device = device if device.type == "cpu" else torch.device("meta")  # which computes as on a GPU, and is everywhere
         samplers: dict[str, Any] = {name: replace(getattr(settings, name), steps=1, strength=None) for name in SAMPLERS}
         self.settings = replace(settings, **samplers)
         self.networks: dict[str, nn.Module] = {
@@ -126,7 +127,7 @@ class Trial:
         networks = self.used(stage)
 
         def compute() -> None:
-            call = Call(self.settings, [0], pipeline._step_callbacks(None))
+            call = Call(self.settings, [0], pipeline._step_callbacks(None), self.device)
             given = self._given(stage)
             made = pipeline._run(call, self._text(networks[-1]), self._latent_text() if stage == "latent" else None, given, stage)
             made.frames = as_output(made.stages()[stage], "pt")

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-NO_DATA = FakeTensorMode()
+NO_DATA = FakeTensorMode(allow_non_fake_inputs=True)  # an index of a list is made as a real tensor
 
 
 @torch.no_grad()

@@ -85,11 +85,14 @@ def _advance(run: Any, plan: Plan, load: Load, options: dict[str, Any]) -> str:
 def _ready(plan: Plan, load: Load, outlines: Collection[str]) -> Any:
     """The model as a plan has it."""
     pipeline = load(plan, outlines)
+    streams = plan.device.type == "cuda"
+    layers: dict[str, Any] = {"offload_type": "leaf_level", "use_stream": streams, "low_cpu_mem_usage": streams}
     if plan.held == MODEL:
+        if plan.layered_text:
+            pipeline.enable_text_encoder_offload(plan.device, **layers)
         pipeline.enable_model_cpu_offload(device=plan.device)
     elif plan.held == GROUPS:
-        streams = plan.device.type == "cuda"
-        pipeline.enable_group_offload(plan.device, offload_type="leaf_level", use_stream=streams, low_cpu_mem_usage=streams)
+        pipeline.enable_group_offload(plan.device, **layers)
     else:
         pipeline.to(plan.device)
     pipeline.spare(plan.thrift)

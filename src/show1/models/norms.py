@@ -33,7 +33,8 @@ class GroupNorm(nn.GroupNorm):
     def modulated(self, input: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """[N, C, H, W] normed, times 1 + scale, plus shift, both [N, C, 1, 1] (Dhariwal and Nichol 2021, eq. 1)."""
         if not (channels_last_on_cpu(input) and input.requires_grad) or is_small(input) or torch.compiler.is_compiling():
-            return self(input) * (1 + scale) + shift  # type: ignore[no-any-return]
+            normed = self(input)
+            return normed * (1 + scale) + shift if torch.is_grad_enabled() else normed.mul_(1 + scale).add_(shift)  # type: ignore[no-any-return]
         scale, shift = 1 + scale.flatten(1), shift.flatten(1)
         return self.learning(input, self.weight * scale, self.bias * scale + shift)
 

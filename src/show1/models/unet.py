@@ -270,10 +270,10 @@ def fast_layout(sample: Tensor) -> torch.memory_format:
     Those keep the published order, and with it the published sums to the last bit: many steps on them make more of a last bit than
     the little time is worth.
     """
-    device = sample.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else sample.dtype
-    small = dtype == torch.float32 and sample.shape[-2] * sample.shape[-1] < LARGE
-    return torch.contiguous_format if device == "cpu" and small else torch.channels_last
+    if sample.device.type != "cpu" or sample.shape[-2] * sample.shape[-1] >= LARGE:
+        return torch.channels_last
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else sample.dtype
+    return torch.contiguous_format if dtype == torch.float32 else torch.channels_last
 
 
 PixelUNet.__module__ = "show1"  # what saved pipelines name: it outlives moves of this file
