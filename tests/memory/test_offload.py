@@ -66,6 +66,19 @@ def test_a_stopped_video_leaves_nothing_on_the_device(pipe: Show1Pipeline, monke
     assert seen == [{"text_encoder"}, {"keyframes_unet"}]
 
 
+@pytest.mark.parametrize("layered", [False, True])
+def test_a_t5_that_is_loaded_on_demand_comes_and_goes(pipe: Show1Pipeline, layered: bool) -> None:
+    encoder, wanted = pipe.text_encoder, pipe.encode_prompt([PROMPT], [""])[0]
+    pipe.register_modules(text_encoder=None)
+    pipe.load_text_encoder = lambda: encoder
+    if layered:
+        pipe.enable_text_encoder_offload(CPU, offload_type="leaf_level")
+    pipe.enable_model_cpu_offload(device=CPU)
+    assert torch.equal(pipe.encode_prompt([PROMPT], [""])[0], wanted)
+    assert pipe.text_encoder is None and pipe._execution_device.index == 0
+    assert hasattr(encoder.shared, "_diffusers_hook") == layered
+
+
 def test_many_weights_are_moved_to_a_gpu_network_by_network(
     pipe: Show1Pipeline, saved_pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,10 @@ def test_a_dry_run_needs_no_weights_and_makes_nothing(weightless: Path, tmp_path
     arguments = ["generate", PROMPT, "-o", str(tmp_path / "v.mp4"), "--model", str(weightless), "--device", "cpu"]
     result = CliRunner().invoke(app, [*arguments, "--memory", "8GB", "--dry-run"])
     assert result.exit_code == 0 and "predicted peak" in result.output, result.output
+    elsewhere = CliRunner().invoke(app, [*arguments[:-1], "xpu", "--dry-run"])  # a device that is not in this machine
+    assert elsewhere.exit_code == 0 and "float16 on xpu" in elsewhere.output, elsewhere.output
+    absent = CliRunner().invoke(app, [*arguments[:-1], "xpu", "--memory", "8GB"])
+    assert absent.exit_code == 1 and "cannot be used here" in " ".join(absent.output.split()), absent.output
     refused = CliRunner().invoke(app, [*arguments, "--memory", "10MB", "--dry-run"])
     assert refused.exit_code == 1 and "the smallest plan needs" in " ".join(refused.output.split()), refused.output
     assert not any(tmp_path.iterdir())

@@ -75,9 +75,12 @@ def keeps_all(weights: int, device: Any) -> bool:
     return device.type in ("cpu", "mps") or weights <= ROOM
 
 
-def load_outlines(model: str | None, device: str | None = None, dtype: str | None = None) -> tuple[Any, Any, Any]:
-    """A pipeline without weights, and the device and the dtype that `load_model` would take; errors as there."""
-    where, kind = chosen_place(device, dtype)
+def load_outlines(model: str | None, device: str | None = None, dtype: str | None = None, *, here: bool = True) -> tuple[Any, Any, Any]:
+    """A pipeline without weights, and the device and the dtype that `load_model` would take; errors as there.
+
+    With `here=False` the device need not be in this machine.
+    """
+    where, kind = chosen_place(device, dtype, here=here)
     return read_model(model, kind, NETWORKS), where, kind
 
 
@@ -107,7 +110,7 @@ def read_model(
     return pipeline
 
 
-def chosen_place(device: str | None, dtype: str | None) -> tuple[Any, Any]:
+def chosen_place(device: str | None, dtype: str | None, *, here: bool = True) -> tuple[Any, Any]:
     """The device and dtype of names, or what suits this machine.
 
     Raises:
@@ -117,24 +120,25 @@ def chosen_place(device: str | None, dtype: str | None) -> tuple[Any, Any]:
 
     from show1.cascade.folder import best_device, best_dtype
 
-    where = chosen_device(device) if device else best_device()
+    where = chosen_device(device, here=here) if device else best_device()
     names = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
     if dtype is not None and dtype not in names:
         raise SettingsError(f"unknown dtype '{dtype}'; known: {', '.join(names)}")
     return where, names[dtype] if dtype else best_dtype(where)
 
 
-def chosen_device(name: str) -> Any:
+def chosen_device(name: str, *, here: bool = True) -> Any:
     """The device of a name.
 
     Raises:
-        SettingsError: it is not here.
+        SettingsError: it is none, or has to be `here` and is not.
     """
     import torch
 
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        if here:
+            torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise SettingsError(f"the device '{name}' cannot be used here: {str(error).splitlines()[0]}") from None
     return device

@@ -98,7 +98,7 @@ def make_video(
     request = Request(model=named_model(model), ending=output.suffix.lower(), **numbers, **asked)
     advance: Callable[[Any], object]
     if memory is not None or dry_run:
-        pipeline, plans = _planned(request, memory, device, dtype, has_image=image is not None)
+        pipeline, plans = _planned(request, memory, device, dtype, has_image=image is not None, here=not dry_run)
         out.print(str(plans[0]), soft_wrap=True, markup=False)
         if dry_run:
             return
@@ -137,13 +137,15 @@ def _advance_as_planned(request: Any, plans: list[Any], run: Any) -> None:
     advance_within(run, plans, load)
 
 
-def _planned(request: Any, memory: str | None, device: str | None, dtype: str | None, *, has_image: bool) -> tuple[Any, list[Any]]:
-    """The model without weights, and the plans for a request that fit; the first, without a budget."""
+def _planned(
+    request: Any, memory: str | None, device: str | None, dtype: str | None, *, has_image: bool, here: bool
+) -> tuple[Any, list[Any]]:
+    """The model without weights, and the plans for a request that fit; the default, without a budget."""
     from show1.cascade.loading import load_outlines
     from show1.memory.plan import Planner, bytes_of
 
     budget = None if memory is None else bytes_of(memory)
-    outlines, where, kind = load_outlines(request.model, device, dtype)
+    outlines, where, kind = load_outlines(request.model, device, dtype, here=here)
     settings = request.check(outlines)
     planner = Planner(outlines, settings, where, kind, request.stop_after, fixed_dtype=dtype is not None, has_image=has_image)
     return outlines, [planner.default()] if budget is None else planner.within(budget)

@@ -16,7 +16,7 @@ def plan_memory(
     Args:
         budget: such as 8GB, or bytes: of the whole process on a CPU, of the device's memory on a GPU.
         model: a folder, a hub id (downloaded where it is not here), `bundled` (or None) or `published`.
-        device, dtype: chosen by themselves where not given.
+        device, dtype: chosen by themselves where not given; a device need not be in this machine.
         stop_after: last stage.
 
     Raises:
@@ -27,5 +27,5 @@ def plan_memory(
     from show1.memory.plan import Planner, bytes_of
 
     size = bytes_of(budget)
-    outlines, where, kind = load_outlines(model, device, dtype)
+    outlines, where, kind = load_outlines(model, device, dtype, here=False)
     return Planner(outlines, None, where, kind, stop_after, fixed_dtype=dtype is not None).within(size)[0]
