@@ -5,7 +5,6 @@ Shapes: B videos (prompts x videos a prompt), F frames, H x W pixels, L text tok
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.hooks import apply_group_offloading
 from PIL import Image
 from torch import Tensor, nn
 
@@ -33,6 +31,7 @@ from show1.cascade.interpolation import sample_interpolation
 from show1.cascade.keyframes import sample_keyframes
 from show1.cascade.latent_stream import Translation, translation_windows
 from show1.cascade.latent_upscale import resize, sample_latent_upscale
+from show1.cascade.offloading import Offloadable
 from show1.cascade.pixel_upscale import sample_first_frame, sample_pixel_upscale
 from show1.cascade.settings import STAGES, CascadeSettings, SamplerSettings
 from show1.cascade.sharing import Shareable
@@ -45,7 +44,7 @@ from show1.models.autoencoders import works_in_tiles
 from show1.text import check_embeddings, encode_clip, encode_t5
 
 
-class Show1Pipeline(WithAdapters, Shareable):
+class Show1Pipeline(WithAdapters, Shareable, Offloadable):
     """Text to video: keyframes, interpolation and upscaling in pixels, then upscaling in latents (Show-1, arXiv 2309.15818).
 
     Args:
@@ -116,50 +115,13 @@ class Show1Pipeline(WithAdapters, Shareable):
             settings=self.settings.to_dict(), vocabulary=self.vocabulary, training=dict(training or {}), licence=licence
         )
         self.adapters = AdapterMix()
-        self.load_text_encoder: Callable[[], nn.Module] | None = None
-        """Where set, T5 is loaded by it when a prompt is to be encoded, and freed again afterwards."""
         self.thrift = Thrift()
-        self._groups: dict[str, Any] = {}
 
     def spare(self, thrift: Thrift) -> None:
         """Work in smaller portions from now on, or in whole ones again: memory against time."""
         self.thrift = thrift
         if works_in_tiles(self.vae):
             (self.vae.enable_tiling if thrift.tiling else self.vae.disable_tiling)()
-
-    def enable_group_offload(self, onload_device: torch.device, **options: Any) -> None:
-        """Hold weights in main memory, each group of layers on the device only while it computes; arguments as in diffusers.
-
-        A T5 that is loaded on demand is held so too.
-        """
-        super().enable_group_offload(onload_device, **options)
-        self._groups = {"onload_device": onload_device, "offload_device": torch.device("cpu"), **options}
-
-    def enable_text_encoder_offload(self, onload_device: torch.device, **options: Any) -> None:
-        """Hold T5 alone in main memory, each group of layers on the device only while it computes; arguments as of
-        `enable_group_offload`. It goes with `enable_model_cpu_offload`, which then leaves T5 as it is."""
-        self._groups = {"onload_device": onload_device, "offload_device": torch.device("cpu"), **options}
-        if self.text_encoder is not None:
-            self._placed(self.text_encoder)
-
-    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: torch.device | str | None = None) -> None:
-        """Hold weights in main memory, each network on the device only for its turn; arguments as in diffusers."""
-        encoder = self.text_encoder
-        apart = encoder is not None and bool(self._groups)  # diffusers takes no network whose layers move by themselves
-        if apart:
-            self.register_modules(text_encoder=None)
-        try:
-            super().enable_model_cpu_offload(gpu_id, device)
-        finally:
-            if apart:
-                self.register_modules(text_encoder=encoder)
-
-    def _placed(self, encoder: nn.Module) -> nn.Module:
-        """A text encoder that was loaded on demand, where it is to compute."""
-        if not self._groups:
-            return encoder.to(self._execution_device)
-        apply_group_offloading(encoder, **self._groups)
-        return encoder
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path | None = None, **options: Any) -> Show1Pipeline:
@@ -192,19 +154,11 @@ class Show1Pipeline(WithAdapters, Shareable):
         Raises:
             PromptError: there is no text encoder.
         """
-        if self.text_encoder is None and self.load_text_encoder is not None:
-            self.register_modules(text_encoder=self._placed(self.load_text_encoder()))
-        if self.text_encoder is None or self.tokenizer is None:
-            raise PromptError("this pipeline has no text encoder: pass prompt_embeds and negative_prompt_embeds")
         length = max_text_tokens or self.settings.max_text_tokens
-        texts = [*prompts, *negative_prompts]
-        both = encode_t5(self.tokenizer, self.text_encoder, texts, length, clean=clean_caption)
-        if self.load_text_encoder is not None:
-            self.register_modules(text_encoder=None)
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-        self.maybe_free_model_hooks()
+        with self.text_encoder_at_hand():
+            if self.text_encoder is None or self.tokenizer is None:
+                raise PromptError("this pipeline has no text encoder: pass prompt_embeds and negative_prompt_embeds")
+            both = encode_t5(self.tokenizer, self.text_encoder, [*prompts, *negative_prompts], length, clean=clean_caption)
         positive, negative = both.split([len(prompts), len(negative_prompts)])
         return positive, negative
 

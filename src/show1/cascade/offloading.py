@@ -1,0 +1,74 @@
+"""Networks that are on a device only while they compute."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers.hooks import apply_group_offloading
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from torch import nn
+
+
+class Offloadable(DiffusionPipeline):
+    """A pipeline whose weights can wait in main memory, and its T5 on disk."""
+
+    text_encoder: nn.Module | None
+    load_text_encoder: Callable[[], nn.Module] | None = None
+    """Where set, T5 is loaded by it when a prompt is to be encoded, and freed again afterwards."""
+    _groups: dict[str, Any] | None = None
+    """How T5's layers move, where they do."""
+
+    def enable_group_offload(self, onload_device: torch.device, **options: Any) -> None:
+        """Hold weights in main memory, each group of layers on the device only while it computes; arguments as in diffusers.
+
+        A T5 that is loaded on demand is held so too.
+        """
+        super().enable_group_offload(onload_device, **options)
+        self._groups = {"onload_device": onload_device, "offload_device": torch.device("cpu"), **options}
+
+    def enable_text_encoder_offload(self, onload_device: torch.device, **options: Any) -> None:
+        """Hold T5 alone in main memory, each group of layers on the device only while it computes; arguments as of
+        `enable_group_offload`. It goes with `enable_model_cpu_offload`, which then leaves T5 as it is."""
+        self._groups = {"onload_device": onload_device, "offload_device": torch.device("cpu"), **options}
+        if self.text_encoder is not None:
+            self._placed(self.text_encoder)
+
+    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: torch.device | str | None = None) -> None:
+        """Hold weights in main memory, each network on the device only for its turn; arguments as in diffusers."""
+        encoder = self.text_encoder
+        apart = encoder is not None and self._groups is not None  # diffusers takes no network whose layers move by themselves
+        if apart:
+            self.register_modules(text_encoder=None)
+        try:
+            super().enable_model_cpu_offload(gpu_id, device)
+        finally:
+            if apart:
+                self.register_modules(text_encoder=encoder)
+
+    @contextmanager
+    def text_encoder_at_hand(self) -> Iterator[None]:
+        """With T5 in place, where there is one; afterwards the device is free of it again, as far as it is offloaded."""
+        on_demand = self.text_encoder is None and self.load_text_encoder is not None
+        if on_demand:
+            assert self.load_text_encoder is not None
+            self.register_modules(text_encoder=self._placed(self.load_text_encoder()))
+        try:
+            yield
+        finally:
+            if on_demand:
+                self.register_modules(text_encoder=None)
+                gc.collect()
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+            self.maybe_free_model_hooks()
+
+    def _placed(self, encoder: nn.Module) -> nn.Module:
+        """A text encoder where it is to compute."""
+        if self._groups is None:
+            return encoder.to(self._execution_device)
+        apply_group_offloading(encoder, **self._groups)
+        return encoder
