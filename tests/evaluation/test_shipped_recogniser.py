@@ -4,7 +4,7 @@ import pytest
 
 from show1.cascade.folder import BUNDLED as MODEL
 from show1.evaluation.reference import BUNDLED, Reference, load_recogniser
-from show1.models.loading import read_json
+from show1.models.reading import read_json
 
 LEAST = {"object": 0.99, "place": 0.99, "motion": 0.98, "count": 0.97}
 """Shares of rendered 576x320 clips that must be read right."""

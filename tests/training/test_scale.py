@@ -17,7 +17,8 @@ from torch import nn
 import tiny
 from show1 import PixelUNet
 from show1.errors import SettingsError
-from show1.models.loading import load_network, read_weights
+from show1.models.loading import load_network
+from show1.models.reading import read_weights
 from show1.training.config import TrainConfig
 from show1.training.loop import Trainer
 from show1.training.memory import checkpoint_gradients

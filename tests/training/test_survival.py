@@ -10,7 +10,7 @@ import pytest
 import worker
 
 from show1.errors import CheckpointError, DataError, SettingsError
-from show1.models.loading import read_weights
+from show1.models.reading import read_weights
 from show1.training.checkpoints import PARTS, checkpoint_steps
 from show1.training.config import TrainConfig
 from show1.training.loop import Trainer

@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from show1.errors import CheckpointError
-from show1.models.loading import SHOWN, read_json, read_weights
+from show1.models.loading import SHOWN
+from show1.models.reading import read_json, read_weights
 
 WEIGHTS, RECORD = "pytorch_lora_weights.safetensors", "adapter.json"
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from show1.errors import CheckpointError
-from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer, read_json
+from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer
 from show1.models.outline import Outline, read_outline
+from show1.models.reading import read_json
 from show1.models.unet import PixelUNet
 
 BUNDLED = Path(__file__).resolve().parent.parent / "bundled"

@@ -12,8 +12,9 @@ from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokeniz
 
 from show1.cascade.folder import find_folder
 from show1.cascade.settings import PUBLISHED
-from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer, read_json
+from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer
 from show1.models.outline import read_outline
+from show1.models.reading import read_json
 from show1.models.unet import PixelUNet
 
 # diffusers 0.19 ended DPM-Solver++ at its smallest sigma; later versions end at zero unless told, which changes the pictures.

@@ -175,7 +175,7 @@ def models(
 ) -> None:
     """List models and what each can draw."""
     from show1.cascade.folder import BUNDLED
-    from show1.models.loading import read_json
+    from show1.models.reading import read_json
 
     table = Table("model", "can draw", show_lines=True)
     for name, folder in [("bundled", BUNDLED), *((str(f), f) for f in folders or ())]:

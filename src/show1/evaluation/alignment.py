@@ -17,7 +17,7 @@ from show1.cascade.settings import STAGES, CascadeSettings
 from show1.errors import DataError, SettingsError
 from show1.evaluation.prompts import Asked
 from show1.evaluation.reference import drawn, looks
-from show1.models.loading import read_json
+from show1.models.reading import read_json
 from show1.models.recogniser import Recogniser, as_read
 from show1.video import to_pil, whole_file
 from show1.worlds.emoji import EmojiWorld

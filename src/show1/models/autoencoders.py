@@ -12,7 +12,8 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 
 from show1.errors import CheckpointError
-from show1.models.loading import load_network, read_json
+from show1.models.loading import load_network
+from show1.models.reading import read_json
 
 KINDS: dict[str, Any] = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 TINY_LOG_VARIANCE = -8.0

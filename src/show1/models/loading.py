@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,10 +12,10 @@ import diffusers
 import torch
 from diffusers import AutoencoderTiny
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from show1.errors import CheckpointError, SettingsError
+from show1.models.reading import read_json, read_weights, short
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -26,23 +24,6 @@ OLD_VAE_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn
 """Names of the VAE's attention layers before diffusers 0.18."""
 SHOWN = 5
 """Names listed in an error."""
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        CheckpointError: missing or malformed.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"cannot read '{path}': {error.strerror or error}") from error
-    except ValueError as error:
-        raise CheckpointError(f"'{path}' is not valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"'{path}' must hold a JSON object")
-    return values
 
 
 def weight_files(folder: Path, variant: str | None) -> list[Path]:
@@ -67,29 +48,6 @@ def weight_files(folder: Path, variant: str | None) -> list[Path]:
                 if f"{base}{middle}.{kind}" in found:
                     return [folder / f"{base}{middle}.{kind}"]
     raise CheckpointError(f"no weights in '{folder}': expected {WEIGHT_NAMES[0]}.safetensors, a .bin, or their fp16 variants")
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a .safetensors file, or from a .bin read weights-only.
-
-    Raises:
-        CheckpointError: missing, truncated, or a pickle that holds more than weights.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"cannot read the weights '{path}': {_short(error)}; download the file again") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"'{path}' holds more than weights and was not loaded (it could run code): {_short(error)}") from error
-    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
-        raise CheckpointError(f"'{path}' does not hold tensors by name")
-    return weights
-
-
-def _short(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 def _renamed(weights: dict[str, Tensor], known: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -136,7 +94,7 @@ def make_empty(cls: type[M], folder: Path, changes: Mapping[str, Any] | None = N
         with torch.device("meta"):
             return cls.from_config(config)  # type: ignore[attr-defined]
     except (TypeError, ValueError, KeyError, IndexError, RuntimeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"no network can be made of '{folder / 'config.json'}': {_short(error)}") from error
+        raise CheckpointError(f"no network can be made of '{folder / 'config.json'}': {short(error)}") from error
 
 
 def make_empty_transformer(cls: Any, folder: Path) -> Any:
@@ -150,7 +108,7 @@ def make_empty_transformer(cls: Any, folder: Path) -> Any:
         with torch.device("meta"):
             return cls(cls.config_class.from_pretrained(folder))
     except (OSError, TypeError, ValueError, KeyError, AttributeError, RuntimeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"no text encoder can be made of '{folder / 'config.json'}': {_short(error)}") from error
+        raise CheckpointError(f"no text encoder can be made of '{folder / 'config.json'}': {short(error)}") from error
 
 
 def load_network(
@@ -177,11 +135,10 @@ def load_network(
     known = network.state_dict()
     weights: dict[str, Tensor] = {}
     for path in weight_files(folder, variant):
-        weights |= read_weights(path)
+        weights |= read_weights(path, dtype)
     weights = _renamed(weights, known)
     check_weights(weights, known, folder)
-    # Copied: a file's tensors lie unaligned in memory, which changes the last bits of what kernels compute.
-    network.load_state_dict({name: tensor.to(dtype, copy=True) for name, tensor in weights.items()}, assign=True)
+    network.load_state_dict(weights, assign=True)
     return network.eval()
 
 
@@ -224,21 +181,22 @@ def load_transformer(cls: Any, folder: Path, *, dtype: torch.dtype = torch.float
         CheckpointError: missing or unreadable files, or missing weights, with their names.
         SettingsError: it cannot be held in 8 bits here.
     """
-    files = weight_files(folder, variant)
-    chosen = next((v for v in (variant, "fp16") if v and re.search(rf"\.{re.escape(v)}[.-]", files[0].name)), None)
+    wide = getattr(cls, "_keep_in_fp32_modules", None) or () if dtype == torch.float16 else ()
+    weights: dict[str, Tensor] = {}
+    for path in weight_files(folder, variant):
+        weights |= read_weights(path, dtype, wide)
     try:
         encoder, info = cls.from_pretrained(
-            folder,
+            None,
+            config=cls.config_class.from_pretrained(folder),
+            state_dict=weights,
             dtype=dtype,
-            variant=chosen,
-            use_safetensors=files[0].suffix == ".safetensors",
-            weights_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are reported, and refused below, by name
             quantization_config=in_8_bits() if int8 else None,
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"cannot load the text encoder in '{folder}': {_short(error)}") from error
+        raise CheckpointError(f"cannot load the text encoder in '{folder}': {short(error)}") from error
     missing = sorted(n for n in info["missing_keys"] if not n.endswith("position_ids"))
     shapes = [str(key) for key in info.get("mismatched_keys", ())]
     if missing or shapes:
@@ -259,4 +217,4 @@ def load_tokenizer(cls: Any, folder: Path) -> Any:
     try:
         return cls.from_pretrained(folder)
     except Exception as error:  # tokenizers raise bare Exceptions
-        raise CheckpointError(f"cannot load the tokenizer in '{folder}': {_short(error)}") from error
+        raise CheckpointError(f"cannot load the tokenizer in '{folder}': {short(error)}") from error

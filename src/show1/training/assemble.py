@@ -15,7 +15,8 @@ from show1.cascade.pipeline import Show1Pipeline
 from show1.cascade.settings import CascadeSettings
 from show1.errors import SettingsError
 from show1.models.autoencoders import load_vae
-from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer, read_json
+from show1.models.loading import load_network, load_scheduler, load_tokenizer, load_transformer
+from show1.models.reading import read_json
 from show1.models.unet import PixelUNet
 from show1.training.components import resolve_start
 from show1.training.synonyms import read_synonyms, widen

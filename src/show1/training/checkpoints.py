@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from show1.errors import CheckpointError, DataError, SettingsError
-from show1.models.loading import read_json, read_weights
+from show1.models.reading import read_json, read_weights
 from show1.training.config import TrainConfig
 
 PARTS = ("weights", "averages", "optimizer")

@@ -13,7 +13,8 @@ from show1.cascade.folder import BUNDLED
 from show1.errors import CheckpointError, SettingsError
 from show1.models.autoencoders import vae_kind
 from show1.models.inflate import inflate, with_labels, with_temporal
-from show1.models.loading import load_network, load_scheduler, read_json
+from show1.models.loading import load_network, load_scheduler
+from show1.models.reading import read_json
 from show1.models.unet import PixelUNet
 from show1.training.config import TrainConfig
 

@@ -15,7 +15,8 @@ from show1.data.decoding import read_frames
 from show1.data.prepare import CheckedClip
 from show1.errors import CheckpointError, SettingsError
 from show1.models.autoencoders import load_vae
-from show1.models.loading import load_tokenizer, load_transformer, read_json
+from show1.models.loading import load_tokenizer, load_transformer
+from show1.models.reading import read_json
 from show1.text import encode_clip, encode_t5
 from show1.training.clips import CLIP_FRAMES, USUAL_SIZES, frame_times
 from show1.training.latents import LATENTS

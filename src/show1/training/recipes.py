@@ -13,7 +13,7 @@ from show1 import __version__
 from show1.cascade.folder import best_device, best_dtype
 from show1.cascade.settings import CascadeSettings
 from show1.errors import SettingsError
-from show1.models.loading import read_json
+from show1.models.reading import read_json
 from show1.training.clips import USUAL_SIZES
 from show1.training.config import AdapterConfig, DataConfig, TrainConfig
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from show1.errors import SettingsError
-from show1.models.loading import read_json
+from show1.models.reading import read_json
 from show1.training.tokenizers import SPACE, SPECIAL, write_t5_tokenizer
 
 NEUTRAL = "the"
