@@ -183,18 +183,25 @@ def budget(asked: argparse.Namespace) -> Any:
     plans = planner_of(asked, device).within(bytes_of(asked.budget))
     print(plans[0], flush=True)
 
+    memory, started, measured = PeakMemory(device), time.perf_counter(), {}
+
+    def note(what: str) -> None:
+        measured[what] = memory.read()[0]
+        memory.reset()
+        told = plans[0].peaks.get(what, 0)
+        print(f"{what}: {measured[what] / 1e9:.2f} GB, predicted {told / 1e9:.2f} GB, {time.perf_counter() - started:.0f} s", flush=True)
+
     def load(plan: Any, absent: Any) -> Any:
+        if "text_encoder" in absent and "text" not in measured:
+            note("text")  # where stages are loaded one by one, it was a stage of its own
         pipeline = read_model(model, plan.dtype, absent, int8_text=plan.int8_text)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    memory, started = PeakMemory(device), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", request)
-        advance_within(run, plans, load)
-    seconds, peak = time.perf_counter() - started, memory.read()[0]
-    print(f"{seconds:.0f} s; peak {peak / 1e9:.2f} GB, predicted {plans[0].peak / 1e9:.2f} GB", flush=True)
-    return {"seconds": seconds, "peak": peak, "predicted": plans[0].peak}
+        advance_within(run, plans, load, on_stage=note)
+    return {"seconds": time.perf_counter() - started, "measured": measured, "predicted": plans[0].peaks}
 
 
 def published(asked: argparse.Namespace) -> Any:
@@ -232,6 +239,7 @@ def write(asked: argparse.Namespace, measured: Any) -> None:
 def main() -> None:
     """Write the cascade, then run every part in a process of its own."""
     from show1.cascade.loading import quiet_libraries
+    from show1.cli.common import number_or_table
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -240,11 +248,12 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=shapes(tiny=False), help="of the part of that name; all where not given")
     parser.add_argument("--published", nargs=2, metavar=("CODE", "PYTHON"), help="needed for the part of that name")
     parser.add_argument("--budget", default="8GB")
-    parser.add_argument("--steps", type=int, help="of every sampler; the published numbers where not given")
+    parser.add_argument("--steps", help="of every sampler, or by name as of `show1 generate`; the published numbers where not given")
     parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
     parser.add_argument("--dtype", default="float16", choices=["float16", "bfloat16"])
     parser.add_argument("--tiny", action="store_true")
     asked = parser.parse_args()
+    asked.steps = number_or_table(asked.steps, int, "--steps")
     quiet_libraries()
     if asked.part:
         write(asked, MEASURE[asked.part](asked))

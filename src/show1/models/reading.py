@@ -55,7 +55,7 @@ def read_weights(path: Path, dtype: torch.dtype | None = None, wide: Collection[
         wide: parts of names that stay as the file has them in any case.
 
     Raises:
-        CheckpointError: missing, truncated, or a pickle that holds more than weights.
+        CheckpointError: missing, truncated, in a dtype that is not read, or a pickle that holds more than weights.
     """
     try:
         if path.suffix == ".safetensors":
@@ -80,7 +80,7 @@ def _tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
         header.pop("__metadata__", None)
         for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
             if entry["dtype"] not in DTYPES:
-                raise ValueError(f"'{name}' is held in {entry['dtype']}, which is not known here")
+                raise CheckpointError(f"'{name}' in '{path}' is held in {entry['dtype']}: convert it to float16, bfloat16 or float32")
             tensor = torch.empty(entry["shape"], dtype=DTYPES[entry["dtype"]])
             if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy()) != tensor.nbytes:
                 raise EOFError(f"it ends within '{name}'")
