@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,14 @@ def read_weights(path: Path, dtype: torch.dtype | None = None, wide: Collection[
     Raises:
         CheckpointError: missing, truncated, in a dtype that is not read, or a pickle that holds more than weights.
     """
+
+    def held(name: str, kind: torch.dtype) -> torch.dtype:
+        stays = dtype is None or not kind.is_floating_point or set(wide) & set(name.split("."))
+        return kind if stays else dtype
+
     try:
         if path.suffix == ".safetensors":
-            return {name: _held(name, tensor, dtype, wide) for name, tensor in _tensors(path)}
+            return dict(_tensors(path, held))
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(f"cannot read the weights '{path}': {short(error)}; download the file again") from error
@@ -67,29 +72,30 @@ def read_weights(path: Path, dtype: torch.dtype | None = None, wide: Collection[
         raise CheckpointError(f"'{path}' holds more than weights and was not loaded (it could run code): {short(error)}") from error
     if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
         raise CheckpointError(f"'{path}' does not hold tensors by name")
-    return {name: _held(name, tensor, dtype, wide) for name, tensor in weights.items()}
+    return {name: tensor.to(held(name, tensor.dtype)) for name, tensor in weights.items()}
 
 
-def _tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+def _tensors(path: Path, held: Callable[[str, torch.dtype], torch.dtype]) -> Iterator[tuple[str, Tensor]]:
     """Read one after the other. Mapped, as safetensors does it, the file would count as memory beside the weights, and its tensors
     lie unaligned, which changes the last bits of what kernels compute."""
     with safe_open(path, framework="pt"):  # sound, and as long as it should be
         pass
+    scratch = torch.empty(0, dtype=torch.uint8)  # one for all that change their dtype: many would leave holes in memory
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         header.pop("__metadata__", None)
         for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
             if entry["dtype"] not in DTYPES:
                 raise CheckpointError(f"'{name}' in '{path}' is held in {entry['dtype']}: convert it to float16, bfloat16 or float32")
-            tensor = torch.empty(entry["shape"], dtype=DTYPES[entry["dtype"]])
-            if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy()) != tensor.nbytes:
+            kind, size = DTYPES[entry["dtype"]], entry["data_offsets"][1] - entry["data_offsets"][0]
+            if held(name, kind) == kind:
+                data = torch.empty(size, dtype=torch.uint8)
+            else:
+                scratch = scratch if len(scratch) >= size else torch.empty(size, dtype=torch.uint8)
+                data = scratch[:size]
+            if file.readinto(data.numpy()) != size:
                 raise EOFError(f"it ends within '{name}'")
-            yield name, tensor
-
-
-def _held(name: str, tensor: Tensor, dtype: torch.dtype | None, wide: Collection[str]) -> Tensor:
-    stays = dtype is None or not tensor.is_floating_point() or set(wide) & set(name.split("."))
-    return tensor if stays else tensor.to(dtype)
+            yield name, data.view(kind).reshape(entry["shape"]).to(held(name, kind))
 
 
 def short(error: Exception) -> str:
