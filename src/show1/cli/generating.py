@@ -98,7 +98,8 @@ def make_video(
     request = Request(model=named_model(model), ending=output.suffix.lower(), **numbers, **asked)
     advance: Callable[[Any], object]
     if memory is not None or dry_run:
-        pipeline, plans = _planned(request, memory, device, dtype, has_image=image is not None, here=not dry_run)
+        with err.status("counting what each stage will need"):  # half a minute for the published sizes
+            pipeline, plans = _planned(request, memory, device, dtype, has_image=image is not None, here=not dry_run)
         out.print(str(plans[0]), soft_wrap=True, markup=False)
         if dry_run:
             return
