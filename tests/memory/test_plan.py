@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import folders
 import tiny
 from show1 import Show1Pipeline, plan_memory
+from show1.cascade import loading
 from show1.cascade.loading import load_outlines, read_model
 from show1.cascade.thrift import Thrift
 from show1.cli import app
@@ -82,7 +83,7 @@ def test_a_dry_run_needs_no_weights_and_makes_nothing(weightless: Path, tmp_path
     assert not any(tmp_path.iterdir())
 
 
-def test_the_published_folders_are_planned_for(saved_pipeline: Path, tmp_path: Path) -> None:
+def test_the_published_folders_are_planned_for(saved_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = tiny.make_pipeline(tmp_path)
     places = folders.write_published(pipe, tmp_path / "t5" / "spiece.model", tmp_path)
     for path in tmp_path.rglob("*.safetensors"):
@@ -96,6 +97,10 @@ def test_the_published_folders_are_planned_for(saved_pipeline: Path, tmp_path: P
     text = planner.trial.working("text", torch.float16, Thrift())
     assert first.peaks["text"] == kept + weights["text_encoder"] + text
     assert first.peaks["latent"] == kept + planner.trial.working("latent", torch.float16, Thrift())
+    elsewhere = Planner(model, tiny.SETTINGS, torch.device("cuda"), torch.float16, stop_after="keyframes")
+    for room, held in ((kept - planner.process, WHOLE), (kept - planner.process - 1, MODEL)):
+        monkeypatch.setattr(loading, "ROOM", room)
+        assert elsewhere.default().held == held, "a T5 that goes again does not count"
 
 
 def test_out_of_memory_is_known_by_its_real_errors() -> None:

@@ -39,8 +39,8 @@ NETWORKS = (
 )
 """The components that have weights."""
 ROOM = 8 * 10**9
-"""Bytes of weights that a GPU is given all at once. Of more, each network is there for its turn: the published cascade then needs
-12 GB in place of 34, for the seconds that it takes to move 25 GB of weights."""
+"""Bytes of weights that a GPU is given all at once. Of more, each network is there for its turn: the published cascade is then
+predicted to need 12 GB in place of 28."""
 
 
 def load_model(model: str | None, device: str | None = None, dtype: str | None = None, adapters: Mapping[str, float] | None = None) -> Any:

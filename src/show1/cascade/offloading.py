@@ -28,12 +28,12 @@ class Offloadable(DiffusionPipeline):
         A T5 that is loaded on demand is held so too.
         """
         super().enable_group_offload(onload_device, **options)
-        self._groups = {"onload_device": onload_device, "offload_device": torch.device("cpu"), **options}
+        self._groups = in_groups(onload_device, options)
 
     def enable_text_encoder_offload(self, onload_device: torch.device, **options: Any) -> None:
         """Hold T5 alone in main memory, each group of layers on the device only while it computes; arguments as of
         `enable_group_offload`. It goes with `enable_model_cpu_offload`, which then leaves T5 as it is."""
-        self._groups = {"onload_device": onload_device, "offload_device": torch.device("cpu"), **options}
+        self._groups = in_groups(onload_device, options)
         if self.text_encoder is not None:
             self._placed(self.text_encoder)
 
@@ -52,14 +52,13 @@ class Offloadable(DiffusionPipeline):
     @contextmanager
     def text_encoder_at_hand(self) -> Iterator[None]:
         """With T5 in place, where there is one; afterwards the device is free of it again, as far as it is offloaded."""
-        on_demand = self.text_encoder is None and self.load_text_encoder is not None
-        if on_demand:
-            assert self.load_text_encoder is not None
-            self.register_modules(text_encoder=self._placed(self.load_text_encoder()))
+        load = self.load_text_encoder if self.text_encoder is None else None
+        if load is not None:
+            self.register_modules(text_encoder=self._placed(load()))
         try:
             yield
         finally:
-            if on_demand:
+            if load is not None:
                 self.register_modules(text_encoder=None)
                 gc.collect()
                 if torch.cuda.is_available():
@@ -72,3 +71,8 @@ class Offloadable(DiffusionPipeline):
             return encoder.to(self._execution_device)
         apply_group_offloading(encoder, **self._groups)
         return encoder
+
+
+def in_groups(onload_device: torch.device, options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of diffusers' group offloading, with main memory as the place to wait in."""
+    return {"onload_device": onload_device, "offload_device": torch.device("cpu"), **options}

@@ -111,9 +111,8 @@ class Planner:
 
     def default(self) -> Plan:
         """The plan that is followed where no budget is named; see `show1.cascade.loading.put`."""
-        weights = sum(self.trial.weights(name, self.dtype) for name in self.trial.networks)
-        held = WHOLE if keeps_all(weights, self.device) else MODEL
-        return self._predicted(Plan(device=self.device, dtype=self.dtype, held=held))
+        whole = Plan(device=self.device, dtype=self.dtype)
+        return self._predicted(whole if keeps_all(self._weights(whole, STAGES[0]), self.device) else replace(whole, held=MODEL))
 
     def plans(self) -> Iterator[Plan]:
         """Every plan takes one measure more than the one before it: the cheapest that helps the stage with the highest peak."""
