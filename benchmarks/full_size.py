@@ -14,6 +14,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from show1 import PixelUNet, Show1Pipeline
+from show1.cascade.loading import NETWORKS, read_model
 from show1.cascade.settings import PUBLISHED
 from show1.models.outline import Outline
 
@@ -130,7 +131,7 @@ def save_cascade(folder: Path, tiny: bool, device: torch.device) -> None:
 
 def assemble(networks: dict[str, Any], tiny: bool) -> Show1Pipeline:
     """The networks with the published schedulers and settings, and the bundled model's tokenizers."""
-    bundled = Show1Pipeline.from_pretrained()
+    bundled = read_model(None, torch.float16, NETWORKS)
     solver = lambda: DPMSolverMultistepScheduler(**COSINE, algorithm_type="dpmsolver++", variance_type=None)  # noqa: E731
     ddpm = lambda: DDPMScheduler(**COSINE, variance_type="learned_range", thresholding=True)  # noqa: E731
     return Show1Pipeline(

@@ -1,12 +1,12 @@
 """The cascade at its published sizes (random weights) on one GPU: memory, time, and each network's share of the matrix rate.
 
-Run: python benchmarks/one_gpu.py FOLDER [--budget 8GB] [--steps N] [--parts ...] [--networks ...] [--published CODE PYTHON] [--tiny --device cpu]
+Run: python benchmarks/one_gpu.py FOLDER [--budget 8GB] [--steps N] [--parts ...] [--networks ...] [--eager] [--profile] [--published CODE PYTHON] [--tiny --device cpu]
 
 FOLDER takes the cascade (27 GB) and a JSON file a part. Parts, each in a process of its own:
 `plan`: what the default run and every smaller plan would need on a GPU; neither weights nor a GPU are needed for it;
 `networks`: a call of each network as the cascade makes it, before and after channels-last, fused attention, torch.compile and CUDA graphs,
-against float32, each network's rows written down when they are there;
-`published`: the same calls of the published video network, by an interpreter PYTHON that has its dependencies and its code's folder CODE;
+against float32, each row written down when it is there (`--profile`: and where the time goes);
+`published`: the same calls of the networks that the published code runs, by an interpreter PYTHON that has its dependencies and its code's folder CODE;
 `whole`: the default run, stage by stage, with the peak it was predicted; `budget`: the run that `--memory` plans, likewise.
 `--tiny --device cpu` tries the measuring itself on networks of the same parts.
 """
@@ -14,106 +14,19 @@ against float32, each network's rows written down when they are there;
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from network_calls import TIMED, WARM_UP, measure, shapes
 
-UNFUSED = "unfused attention"
-MODES: dict[str, dict[str, Any] | None] = {
-    UNFUSED: None,
-    "as it is": None,
-    "channels last": None,
-    "compiled": {},
-    "CUDA graphs": {"mode": "reduce-overhead"},
-}
-WARM_UP, TIMED = 3, 10
 PROMPT = "a panda eats bamboo in the snow, slow motion"
-
-
-def shapes(tiny: bool) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Inputs of each network in the published cascade, guided half and unguided half together, and how often it is called."""
-    text, clip = (32, 32) if tiny else (4096, 1024)
-    low, high, final = ((16, 16), (32, 32), (8, 16)) if tiny else ((40, 64), (160, 256), (40, 72))
-    return {
-        "keyframes_unet": {"sample": (2, 3, 8, *low), "text": (2, 77, text)},
-        "interpolation_unet": {"sample": (14, 7, 5, *low), "text": (14, 77, text)},
-        "first_frame_unet": {"sample": (2, 6, *high), "text": (2, 77, text), "class_labels": (2,)},
-        "pixel_upscale_unet": {"sample": (2, 6, 8, *high), "text": (2, 77, text), "class_labels": (2,)},
-        "latent_unet": {"sample": (2, 4, 29, *final), "text": (2, 77, clip)},
-    }
-
-
-def inputs(shape: dict[str, tuple[int, ...]], device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """Random tensors of one call."""
-    chance = torch.Generator().manual_seed(0)
-    sample, text = (torch.randn(shape[name], generator=chance).to(device, dtype) for name in ("sample", "text"))
-    call = {"sample": sample, "timestep": torch.full((len(sample),), 500, device=device), "encoder_hidden_states": text}
-    if "class_labels" in shape:
-        call["class_labels"] = torch.full(shape["class_labels"], 100, device=device)
-    return call
-
-
-def wait(device: torch.device) -> None:
-    """Until the device has done what was asked of it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-@torch.no_grad()
-def seconds_a_call(call: Callable[[], Any], device: torch.device) -> float:
-    """Of some calls after the first few."""
-    for _ in range(WARM_UP):
-        call()
-    wait(device)
-    started = time.perf_counter()
-    for _ in range(TIMED):
-        call()
-    wait(device)
-    return (time.perf_counter() - started) / TIMED
-
-
-@torch.no_grad()
-def measure_network(name: str, device: torch.device, dtype: torch.dtype, tiny: bool, limit: float) -> list[dict[str, Any]]:
-    """A row for each way of computing one network's call."""
-    from full_size import make_network
-    from torch.utils.flop_counter import FlopCounterMode
-
-    network = make_network(name, tiny, device, dtype)
-    shape, rows = shapes(tiny)[name], []
-    call = inputs(shape, device, dtype)
-    # .float() of the same weights: what 16 bits and each way of computing move it by
-    exact = {key: value.float() if value.is_floating_point() else value for key, value in call.items()}
-    wanted = network.float()(**exact).sample.cpu()
-    network.to(dtype)
-    with FlopCounterMode(display=False) as operations:
-        network(**call)
-    flop = operations.get_total_flops()
-    for mode, compiling in MODES.items():
-        if mode == "CUDA graphs" and device.type != "cuda":
-            continue
-        if mode not in (UNFUSED, "as it is"):
-            for layer in network.modules():
-                if isinstance(layer, torch.nn.Conv2d):  # not those over time, whose weights have five dimensions
-                    layer.to(memory_format=torch.channels_last)
-        run = network if compiling is None else torch.compile(network, **compiling)
-        with sdpa_kernel(SDPBackend.MATH) if mode == UNFUSED else nullcontext():
-            seconds = seconds_a_call(lambda run=run: run(**call), device)
-            made = run(**call).sample.float().cpu()
-        error = float((made - wanted).norm() / wanted.norm())
-        rows.append({"network": name, "mode": mode, "ms": 1e3 * seconds, "share": flop / seconds / limit, "error": error})
-        print(f"| {name} | {mode} | {1e3 * seconds:.1f} | {flop / seconds / limit:.0%} | {error:.1e} |", flush=True)
-        torch.compiler.reset()
-    return rows
 
 
 def networks(asked: argparse.Namespace) -> Any:
@@ -121,15 +34,25 @@ def networks(asked: argparse.Namespace) -> Any:
     from show1.evaluation.costs import matrix_rate
 
     dtype = getattr(torch, asked.dtype)
-    limit, rows = matrix_rate(asked.device, dtype), []
-    print("| network | mode | ms a call | of the matrix rate | from float32 |\n|---|---|---|---|---|", flush=True)
-    for name in asked.networks or shapes(asked.tiny):
-        rows += measure_network(name, asked.device, dtype, asked.tiny, limit)
-        write(asked, {"matrix_rate": limit, "rows": rows})  # here too: compiling the next may outlast the time there is
-        gc.collect()
-        if asked.device.type == "cuda":
-            torch.cuda.empty_cache()
-    return {"matrix_rate": limit, "rows": rows}
+    result: dict[str, Any] = {"device": device_name(asked.device), "matrix_rate": matrix_rate(asked.device, dtype), "rows": []}
+    print(f"{result['device']}, matrix rate {result['matrix_rate'] / 1e12:.3g} TFLOP/s\n", flush=True)
+    print("| network | way | ms a call | of the matrix rate | from float32 |\n|---|---|---|---|---|", flush=True)
+
+    def note(row: dict[str, Any]) -> None:
+        values = [row["failed"], "", ""] if "failed" in row else [f"{row['ms']:.1f}", f"{row['share']:.0%}", f"{row['error']:.1e}"]
+        print("| " + " | ".join([row["network"], row["mode"], *values]) + " |", flush=True)
+        result["rows"].append(row)
+        write(asked, result)  # here too: compiling may outlast the time there is
+
+    names = asked.networks or list(shapes(asked.tiny))
+    job = {"device": asked.device, "dtype": dtype, "tiny": asked.tiny, "rate": result["matrix_rate"]}
+    measure(names, note, **job, folder=asked.folder, profile=asked.profile, compiling=not asked.eager)
+    return result
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def planner_of(asked: argparse.Namespace, device: torch.device) -> Any:
@@ -163,8 +86,15 @@ def whole(asked: argparse.Namespace) -> Any:
     pipeline.set_progress_bar_config(disable=True)
     record = as_record(Bench(pipeline, PROMPT).run(), matrix_rate(asked.device, getattr(torch, asked.dtype)))
     print(table(record), flush=True)
-    print("predicted peaks, MB:", {stage: round(size / 1e6) for stage, size in predicted.items()}, flush=True)
+    print("predicted peaks, MB:", in_mb(predicted), flush=True)
+    if asked.device.type == "cuda":
+        print("reserved, MB:", in_mb({row["stage"]: row["reserved"] for row in record["stages"]}), flush=True)
     return {**record, "predicted": predicted}
+
+
+def in_mb(sizes: dict[str, int]) -> dict[str, int]:
+    """Bytes in MB (10^6)."""
+    return {stage: round(size / 1e6) for stage, size in sizes.items()}
 
 
 def budget(asked: argparse.Namespace) -> Any:
@@ -186,10 +116,11 @@ def budget(asked: argparse.Namespace) -> Any:
     memory, started, measured = PeakMemory(device), time.perf_counter(), {}
 
     def note(what: str) -> None:
-        measured[what] = memory.read()[0]
+        measured[what], reserved = memory.read()
         memory.reset()
-        told = plans[0].peaks.get(what, 0)
-        print(f"{what}: {measured[what] / 1e9:.2f} GB, predicted {told / 1e9:.2f} GB, {time.perf_counter() - started:.0f} s", flush=True)
+        told, held = plans[0].peaks.get(what, 0), f" ({reserved / 1e9:.2f} reserved)" if reserved else ""
+        passed = time.perf_counter() - started
+        print(f"{what}: {measured[what] / 1e9:.2f} GB{held}, predicted {told / 1e9:.2f} GB, {passed:.0f} s", flush=True)
 
     def load(plan: Any, absent: Any) -> Any:
         if "text_encoder" in absent and "text" not in measured:
@@ -205,17 +136,18 @@ def budget(asked: argparse.Namespace) -> Any:
 
 
 def published(asked: argparse.Namespace) -> Any:
-    """The same calls of the published video network, in its own interpreter."""
+    """The same calls of the published code's networks, in its own interpreter."""
     from full_size import make_network
 
     code, python = asked.published
     script = Path(__file__).with_name("one_gpu_published.py")
+    calls = {name: {**shape, "times": 1} for name, shape in shapes(asked.tiny).items()}
+    windows = calls["interpolation_unet"]  # one after the other there
+    windows |= {"times": 7, **{key: (2, *windows[key][1:]) for key in ("sample", "text")}}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        for name in ("keyframes_unet", "interpolation_unet", "pixel_upscale_unet"):
+        for name in calls:
             make_network(name, asked.tiny, torch.device("meta"), torch.float32).save_config(folder / name)
-        calls = {name: shape for name, shape in shapes(asked.tiny).items() if (folder / name).is_dir()}
-        calls["interpolation_unet"] = {key: (2, *size[1:]) for key, size in calls["interpolation_unet"].items()}  # window by window
         job = {"calls": calls, "dtype": asked.dtype, "device": str(asked.device), "warm_up": WARM_UP, "timed": TIMED}
         (folder / "job.json").write_text(json.dumps(job))
         subprocess.run([python, str(script), code, str(folder)], check=True)
@@ -246,6 +178,8 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=MEASURE, default=["plan", "networks", "whole", "budget"])
     parser.add_argument("--part", choices=MEASURE, help="run this one in this process")
     parser.add_argument("--networks", nargs="+", choices=shapes(tiny=False), help="of the part of that name; all where not given")
+    parser.add_argument("--eager", action="store_true", help="networks as they are, without compiling them, which takes minutes")
+    parser.add_argument("--profile", action="store_true", help="also write down where the calls' time goes")
     parser.add_argument("--published", nargs=2, metavar=("CODE", "PYTHON"), help="needed for the part of that name")
     parser.add_argument("--budget", default="8GB")
     parser.add_argument("--steps", help="of every sampler, or by name as of `show1 generate`; the published numbers where not given")

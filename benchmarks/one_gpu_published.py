@@ -1,5 +1,5 @@
-"""Calls of the published video network at given sizes; run by `one_gpu.py` with an interpreter that has the published code's
-dependencies. Nothing of show1 is imported here.
+"""Calls of the networks that the published code runs, at given sizes; run by `one_gpu.py` with an interpreter that has the published code's
+dependencies (diffusers 0.19). Nothing of show1 is imported here.
 
 Run: PYTHON one_gpu_published.py CODE JOB
 
@@ -33,21 +33,24 @@ def measured(network: Any, shape: dict[str, list[int]], job: dict[str, Any]) -> 
             started = time.perf_counter()
         network(**call)
     wait()
-    return 1e3 * (time.perf_counter() - started) / job["timed"]
+    return 1e3 * shape["times"] * (time.perf_counter() - started) / job["timed"]
 
 
 def main(code: str, folder: Path) -> None:
     """Time every network."""
     sys.path.insert(0, code)
+    import diffusers
     from showone.models import UNet3DConditionModel
 
-    known = inspect.signature(UNet3DConditionModel.__init__).parameters
+    others = {"first_frame_unet": diffusers.UNet2DConditionModel, "latent_unet": diffusers.UNet3DConditionModel}
     job, times = json.loads((folder / "job.json").read_text()), {}
     torch.set_default_dtype(getattr(torch, job["dtype"]))
     for name, shape in job["calls"].items():
+        kind = others.get(name, UNet3DConditionModel)
+        known = inspect.signature(kind.__init__).parameters
         config = json.loads((folder / name / "config.json").read_text())
         with torch.device(job["device"]):
-            network = UNet3DConditionModel(**{key: value for key, value in config.items() if key in known}).eval()
+            network = kind(**{key: value for key, value in config.items() if key in known}).eval()
         times[name] = measured(network, shape, job)
         print(f"| {name} | published, eager | {times[name]:.1f} | | |", flush=True)
         del network

@@ -1,0 +1,252 @@
+"""A call of each network at its published size, computed in several ways, against float32 and the machine's matrix rate; run by `one_gpu.py`.
+
+Each network has a process of its own: they compile side by side, which takes minutes each, and take turns where time is measured.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import multiprocessing.connection
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+WARM_UP, TIMED = 2, 5
+GRAPH, UNFUSED, USUAL, LAST, SEARCH = "CUDA graph", "unfused attention", "usual order", "channels last", "cuDNN's search"
+
+
+def shapes(tiny: bool) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Inputs of each network in the published cascade, guided half and unguided half together, and how often it is called."""
+    text, clip = (32, 32) if tiny else (4096, 1024)
+    low, high, final = ((16, 16), (32, 32), (8, 16)) if tiny else ((40, 64), (160, 256), (40, 72))
+    return {
+        "keyframes_unet": {"sample": (2, 3, 8, *low), "text": (2, 77, text)},
+        "interpolation_unet": {"sample": (14, 7, 5, *low), "text": (14, 77, text)},
+        "first_frame_unet": {"sample": (2, 6, *high), "text": (2, 77, text), "class_labels": (2,)},
+        "pixel_upscale_unet": {"sample": (2, 6, 8, *high), "text": (2, 77, text), "class_labels": (2,)},
+        "latent_unet": {"sample": (2, 4, 29, *final), "text": (2, 77, clip)},
+    }
+
+
+def inputs(shape: dict[str, tuple[int, ...]], device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Random tensors of one call."""
+    chance = torch.Generator().manual_seed(0)
+    sample, text = (torch.randn(shape[name], generator=chance).to(device, dtype) for name in ("sample", "text"))
+    call = {"sample": sample, "timestep": torch.full((len(sample),), 500, device=device), "encoder_hidden_states": text}
+    if "class_labels" in shape:
+        call["class_labels"] = torch.full(shape["class_labels"], 100, device=device)
+    return call
+
+
+@dataclass
+class Job:
+    """What every process is told."""
+
+    device: torch.device
+    dtype: torch.dtype
+    tiny: bool
+    rate: float
+    folder: Path
+    profile: bool
+    compiling: bool
+    turn: Any
+    met: Any
+    rows: Any
+
+
+def measure(names: list[str], note: Callable[[dict[str, Any]], None], **job: Any) -> None:
+    """Measure networks of those names; `note` takes each row when it is there."""
+    context = multiprocessing.get_context("spawn")
+    told = Job(**job, turn=context.Lock(), met=context.Barrier(len(names)), rows=context.SimpleQueue())
+    processes = [context.Process(target=work, args=(name, told)) for name in names]
+
+    def collect() -> None:
+        while (row := told.rows.get()) is not None:
+            note(row)
+
+    collector = threading.Thread(target=collect)
+    collector.start()
+    for process in processes:
+        process.start()
+    running = {process.sentinel: process for process in processes}
+    while running:
+        for sentinel in multiprocessing.connection.wait(list(running)):
+            if running.pop(sentinel).exitcode:
+                told.met.abort()  # the others need not wait for it
+    told.rows.put(None)
+    collector.join()
+
+
+def work(name: str, job: Job) -> None:
+    """One network's process."""
+    from show1.cascade.loading import quiet_libraries
+
+    quiet_libraries()
+    with job.turn:
+        calls = Calls(name, job)
+        with calls.failures("not compiled"):
+            calls.plain()
+        calls.free()
+    if not job.compiling:
+        return
+    with suppress(threading.BrokenBarrierError):
+        job.met.wait()
+    with calls.failures("compiled"):
+        calls.compile()
+    with suppress(threading.BrokenBarrierError):
+        job.met.wait()
+    with job.turn, calls.failures("compiled"):
+        calls.compiled()
+
+
+class Calls:
+    """One network and the ways to call it."""
+
+    def __init__(self, name: str, job: Job) -> None:
+        from full_size import make_network
+        from torch.utils.flop_counter import FlopCounterMode
+
+        self.name, self.job, self.device = name, job, job.device
+        self.network = make_network(name, job.tiny, job.device, job.dtype)
+        self.call = inputs(shapes(job.tiny)[name], job.device, job.dtype)
+        with torch.no_grad(), FlopCounterMode(display=False) as operations:
+            self.network(**self.call)
+        self.flop = operations.get_total_flops()
+        self.wanted = self.exact()
+        self.run: Any = self.network
+
+    @torch.no_grad()
+    def exact(self) -> torch.Tensor:
+        """What the same weights make in float32, without the matrix units' shorter one."""
+        torch.backends.cudnn.allow_tf32 = False
+        call = {key: value.float() if value.is_floating_point() else value for key, value in self.call.items()}
+        made = self.network.float()(**call).sample.cpu()
+        self.network.to(self.job.dtype)
+        torch.backends.cudnn.allow_tf32 = True
+        return made
+
+    def plain(self) -> None:
+        """As it is, and one change after the other."""
+        self.row(USUAL)
+        with sdpa_kernel(SDPBackend.MATH), self.failures(UNFUSED):
+            self.row(UNFUSED)
+        for layer in self.network.modules():
+            if isinstance(layer, torch.nn.Conv2d):  # not those over time, whose weights have five dimensions
+                layer.to(memory_format=torch.channels_last)
+        self.row(LAST, profile=True)
+        self.on_gpu()
+
+    @torch.no_grad()
+    def compile(self) -> None:
+        """Compile; the first call does it."""
+        started = time.perf_counter()
+        self.run = torch.compile(self.network)
+        self.run(**self.call)
+        wait(self.device)
+        print(f"{self.name}: compiled in {time.perf_counter() - started:.0f} s", flush=True)
+
+    def compiled(self) -> None:
+        """As compiled."""
+        self.row("compiled", profile=True)
+        self.on_gpu("compiled, ")
+
+    def on_gpu(self, prefix: str = "") -> None:
+        """What only a GPU has."""
+        if self.device.type != "cuda":
+            return
+        with self.failures(prefix + GRAPH):
+            self.row(prefix + GRAPH, graph=True)
+        torch.backends.cudnn.benchmark = True
+        with self.failures(prefix + SEARCH):
+            self.row(prefix + SEARCH)
+        torch.backends.cudnn.benchmark = False
+
+    @torch.no_grad()
+    def row(self, mode: str, *, graph: bool = False, profile: bool = False) -> None:
+        """Measure one way."""
+        ask = lambda: self.run(**self.call).sample  # noqa: E731
+        again = captured(ask, self.device) if graph else ask
+        seconds = seconds_a_call(again, self.device)
+        made = again().float().cpu()
+        values = {
+            "ms": 1e3 * seconds,
+            "share": self.flop / seconds / self.job.rate,
+            "error": float((made - self.wanted).norm() / self.wanted.norm()),
+        }
+        self.job.rows.put({"network": self.name, "mode": mode, **values})
+        if profile and self.job.profile:
+            (self.job.folder / f"{self.name}-{mode.replace(' ', '_')}.txt").write_text(profiled(ask, self.device))
+
+    @contextmanager
+    def failures(self, mode: str) -> Iterator[None]:
+        """A way that fails is a row too."""
+        try:
+            yield
+        except Exception as error:
+            traceback.print_exc()
+            self.job.rows.put({"network": self.name, "mode": mode, "failed": str(error)[:200]})
+        self.free()
+
+    def free(self) -> None:
+        """Leave the device's memory to others."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def captured(call: Callable[[], torch.Tensor], device: torch.device) -> Callable[[], torch.Tensor]:
+    """A call as a CUDA graph: its kernels started all at once, its output in the same place each time."""
+    stream = torch.cuda.Stream(device)
+    with torch.cuda.stream(stream):
+        call()
+    wait(device)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        made = call()
+
+    def replay() -> torch.Tensor:
+        graph.replay()
+        return made
+
+    return replay
+
+
+def seconds_a_call(call: Callable[[], Any], device: torch.device) -> float:
+    """Of some calls after the first few."""
+    for _ in range(WARM_UP):
+        call()
+    wait(device)
+    started = time.perf_counter()
+    for _ in range(TIMED):
+        call()
+    wait(device)
+    return (time.perf_counter() - started) / TIMED
+
+
+def profiled(call: Callable[[], Any], device: torch.device) -> str:
+    """Where a call's time goes: operations by shape, and kernels."""
+    from torch.profiler import ProfilerActivity, profile
+
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=activities, record_shapes=True) as done:
+        call()
+        wait(device)
+    order = "self_cuda_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    options = {"sort_by": order, "row_limit": 60, "max_name_column_width": 90, "max_shapes_column_width": 110}
+    by_shape = done.key_averages(group_by_input_shape=True).table(**options)
+    return by_shape + "\n" + done.key_averages().table(**options)
