@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import multiprocessing.connection
+import sys
 import threading
 import time
 import traceback
@@ -20,8 +21,16 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-WARM_UP, TIMED = 2, 5
-GRAPH, UNFUSED, USUAL, LAST, SEARCH = "CUDA graph", "unfused attention", "usual order", "channels last", "cuDNN's search"
+WARM_UP, TIMED = 1, 4
+USUAL, UNFUSED, WEIGHTS, OURS, COMPILED = "usual", "unfused", "weights", "ours", "compiled"
+WAYS = {
+    USUAL: "usual order",
+    UNFUSED: "usual order, unfused attention",
+    WEIGHTS: "weights with channels last",
+    OURS: "all with channels last, frames in pairs",
+    COMPILED: "compiled",
+}
+GRAPH, SEARCH = "CUDA graph", "cuDNN's search"
 
 
 def shapes(tiny: bool) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -57,7 +66,7 @@ class Job:
     rate: float
     folder: Path
     profile: bool
-    compiling: bool
+    ways: list[str]
     turn: Any
     met: Any
     rows: Any
@@ -96,14 +105,12 @@ def work(name: str, job: Job) -> None:
         with calls.failures("not compiled"):
             calls.plain()
         calls.free()
-    if not job.compiling:
+    if COMPILED not in job.ways:
         return
     with suppress(threading.BrokenBarrierError):
         job.met.wait()
     with calls.failures("compiled"):
         calls.compile()
-    with suppress(threading.BrokenBarrierError):
-        job.met.wait()
     with job.turn, calls.failures("compiled"):
         calls.compiled()
 
@@ -135,15 +142,20 @@ class Calls:
         return made
 
     def plain(self) -> None:
-        """As it is, and one change after the other."""
+        """As torch has it, and one change after the other, to what show1 does on a GPU."""
+        from show1.models import attention, norms
+        from show1.models.layout import put_channels_last
+
+        before = norms.MANY, attention.FRAMES
+        norms.MANY, attention.FRAMES = sys.maxsize, 0
         self.row(USUAL)
         with sdpa_kernel(SDPBackend.MATH), self.failures(UNFUSED):
             self.row(UNFUSED)
-        for layer in self.network.modules():
-            if isinstance(layer, torch.nn.Conv2d):  # not those over time, whose weights have five dimensions
-                layer.to(memory_format=torch.channels_last)
-        self.row(LAST, profile=True)
-        self.on_gpu()
+        put_channels_last(self.network)
+        self.row(WEIGHTS)
+        norms.MANY, attention.FRAMES = before
+        self.row(OURS, profile=True)
+        self.graph(OURS)
 
     @torch.no_grad()
     def compile(self) -> None:
@@ -156,25 +168,26 @@ class Calls:
 
     def compiled(self) -> None:
         """As compiled."""
-        self.row("compiled", profile=True)
-        self.on_gpu("compiled, ")
-
-    def on_gpu(self, prefix: str = "") -> None:
-        """What only a GPU has."""
-        if self.device.type != "cuda":
-            return
-        with self.failures(prefix + GRAPH):
-            self.row(prefix + GRAPH, graph=True)
+        self.row(COMPILED, profile=True)
+        self.graph(COMPILED)
         torch.backends.cudnn.benchmark = True
-        with self.failures(prefix + SEARCH):
-            self.row(prefix + SEARCH)
+        with self.failures(SEARCH):
+            self.row(COMPILED, SEARCH)
         torch.backends.cudnn.benchmark = False
 
+    def graph(self, way: str) -> None:
+        """The same as a CUDA graph, which only a GPU has."""
+        if self.device.type == "cuda":
+            with self.failures(GRAPH):
+                self.row(way, GRAPH)
+
     @torch.no_grad()
-    def row(self, mode: str, *, graph: bool = False, profile: bool = False) -> None:
-        """Measure one way."""
+    def row(self, way: str, change: str | None = None, *, profile: bool = False) -> None:
+        """Measure one way, where it is asked for."""
+        if way not in self.job.ways:
+            return
         ask = lambda: self.run(**self.call).sample  # noqa: E731
-        again = captured(ask, self.device) if graph else ask
+        again = captured(ask, self.device) if change == GRAPH else ask
         seconds = seconds_a_call(again, self.device)
         made = again().float().cpu()
         values = {
@@ -182,18 +195,18 @@ class Calls:
             "share": self.flop / seconds / self.job.rate,
             "error": float((made - self.wanted).norm() / self.wanted.norm()),
         }
-        self.job.rows.put({"network": self.name, "mode": mode, **values})
+        self.job.rows.put({"network": self.name, "way": ", ".join([WAYS[way], *([change] if change else [])]), **values})
         if profile and self.job.profile:
-            (self.job.folder / f"{self.name}-{mode.replace(' ', '_')}.txt").write_text(profiled(ask, self.device))
+            (self.job.folder / f"{self.name}-{way}.txt").write_text(profiled(ask, self.device))
 
     @contextmanager
-    def failures(self, mode: str) -> Iterator[None]:
+    def failures(self, way: str) -> Iterator[None]:
         """A way that fails is a row too."""
         try:
             yield
         except Exception as error:
             traceback.print_exc()
-            self.job.rows.put({"network": self.name, "mode": mode, "failed": str(error)[:200]})
+            self.job.rows.put({"network": self.name, "way": way, "failed": str(error)[:200]})
         self.free()
 
     def free(self) -> None:
@@ -227,15 +240,14 @@ def captured(call: Callable[[], torch.Tensor], device: torch.device) -> Callable
 
 
 def seconds_a_call(call: Callable[[], Any], device: torch.device) -> float:
-    """Of some calls after the first few."""
-    for _ in range(WARM_UP):
+    """The shortest of some calls after the first."""
+    times = []
+    for _ in range(WARM_UP + TIMED):
+        started = time.perf_counter()
         call()
-    wait(device)
-    started = time.perf_counter()
-    for _ in range(TIMED):
-        call()
-    wait(device)
-    return (time.perf_counter() - started) / TIMED
+        wait(device)
+        times.append(time.perf_counter() - started)
+    return min(times[WARM_UP:])
 
 
 def profiled(call: Callable[[], Any], device: torch.device) -> str:

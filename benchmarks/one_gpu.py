@@ -1,13 +1,14 @@
 """The cascade at its published sizes (random weights) on one GPU: memory, time, and each network's share of the matrix rate.
 
-Run: python benchmarks/one_gpu.py FOLDER [--budget 8GB] [--steps N] [--parts ...] [--networks ...] [--eager] [--profile] [--published CODE PYTHON] [--tiny --device cpu]
+Run: python benchmarks/one_gpu.py FOLDER [--budget 8GB] [--steps N] [--parts ...] [--networks ...] [--ways ...] [--profile] [--published CODE PYTHON] [--tiny --device cpu]
 
 FOLDER takes the cascade (27 GB) and a JSON file a part. Parts, each in a process of its own:
 `plan`: what the default run and every smaller plan would need on a GPU; neither weights nor a GPU are needed for it;
 `networks`: a call of each network as the cascade makes it, before and after channels-last, fused attention, torch.compile and CUDA graphs,
 against float32, each row written down when it is there (`--profile`: and where the time goes);
 `published`: the same calls of the networks that the published code runs, by an interpreter PYTHON that has its dependencies and its code's folder CODE;
-`whole`: the default run, stage by stage, with the peak it was predicted; `budget`: the run that `--memory` plans, likewise.
+`whole`: the default run, stage by stage, with the peak it was predicted; `budget`: the run that `--memory` plans, likewise;
+`stages`: single stages held to `--most` and to `--budget` of memory, with weights that are made on the spot.
 `--tiny --device cpu` tries the measuring itself on networks of the same parts.
 """
 
@@ -20,11 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from network_calls import TIMED, WARM_UP, measure, shapes
+from full_size import NETWORKS
+from network_calls import TIMED, WARM_UP, WAYS, measure, shapes
 
 PROMPT = "a panda eats bamboo in the snow, slow motion"
 
@@ -40,13 +43,13 @@ def networks(asked: argparse.Namespace) -> Any:
 
     def note(row: dict[str, Any]) -> None:
         values = [row["failed"], "", ""] if "failed" in row else [f"{row['ms']:.1f}", f"{row['share']:.0%}", f"{row['error']:.1e}"]
-        print("| " + " | ".join([row["network"], row["mode"], *values]) + " |", flush=True)
+        print("| " + " | ".join([row["network"], row["way"], *values]) + " |", flush=True)
         result["rows"].append(row)
         write(asked, result)  # here too: compiling may outlast the time there is
 
     names = asked.networks or list(shapes(asked.tiny))
     job = {"device": asked.device, "dtype": dtype, "tiny": asked.tiny, "rate": result["matrix_rate"]}
-    measure(names, note, **job, folder=asked.folder, profile=asked.profile, compiling=not asked.eager)
+    measure(names, note, **job, folder=asked.folder, profile=asked.profile, ways=asked.ways)
     return result
 
 
@@ -135,6 +138,73 @@ def budget(asked: argparse.Namespace) -> Any:
     return {"seconds": time.perf_counter() - started, "measured": measured, "predicted": plans[0].peaks}
 
 
+def stages(asked: argparse.Namespace) -> Any:
+    """Part `stages`."""
+    from show1.evaluation.costs import PeakMemory
+    from show1.memory.plan import bytes_of
+
+    planner, measured = planner_of(asked, asked.device), {}
+    planner.phases = tuple(asked.stages)  # the others would be counted for nothing
+    plans = {"default": replace(planner.default(), budget=bytes_of(asked.most)), "budget": planner.within(bytes_of(asked.budget))[0]}
+    for stage in asked.stages:
+        run, memory = Alone(stage, asked), PeakMemory(asked.device)
+        for name, plan in plans.items():
+            run.prepare(plan)
+            memory.reset()
+            started = time.perf_counter()
+            run.make()
+            (peak, reserved), told = memory.read(), plan.peaks[stage]
+            measured[f"{stage}, {name}"] = {"peak": peak, "reserved": reserved, "predicted": told}
+            passed, held = time.perf_counter() - started, f" ({reserved / 1e9:.2f} reserved)" if reserved else ""
+            print(f"{stage}, {name}: {peak / 1e9:.2f} GB{held}, predicted {told / 1e9:.2f} GB, {passed:.0f} s", flush=True)
+            write(asked, measured)
+        del run
+    return measured
+
+
+class Alone:
+    """One stage on random pictures and text, with no networks but its own."""
+
+    def __init__(self, stage: str, asked: argparse.Namespace) -> None:
+        from full_size import assemble, make_network
+
+        from show1.cascade.settings import STAGES
+        from show1.models.outline import Outline
+        from show1.runs.request import OWN_COMPONENTS
+
+        self.stage, dtype = stage, getattr(torch, asked.dtype)
+        empty = {name: make_network(name, asked.tiny, torch.device("meta"), dtype) for name in NETWORKS}
+        own = {name: make_network(name, asked.tiny, asked.device, dtype).cpu() for name in NETWORKS if name in OWN_COMPONENTS[stage]}
+        self.pipeline = assemble({name: own.get(name, Outline(empty[name], dtype)) for name in NETWORKS}, asked.tiny)
+        self.pipeline.set_progress_bar_config(disable=True)
+        settings = self.pipeline.settings = self.pipeline.settings.with_samplers("steps", asked.steps)
+        self.given: dict[str, torch.Tensor] = {}
+        if stage != STAGES[0]:
+            before = STAGES[STAGES.index(stage) - 1]
+            width, height = settings.stage_sizes()[before]
+            frames = settings.num_keyframes if before == STAGES[0] else len(settings.frame_times())
+            self.given = {before: torch.rand(1, 3, frames, height, width) * 2 - 1}
+        text = settings.max_text_tokens, empty["keyframes_unet"].config.encoder_hid_dim
+        clip = self.pipeline.latent_tokenizer.model_max_length, empty["latent_unet"].config.cross_attention_dim
+        shapes = {
+            "prompt_embeds": text,
+            "negative_prompt_embeds": text,
+            "latent_prompt_embeds": clip,
+            "latent_negative_prompt_embeds": clip,
+        }
+        self.texts = {name: torch.randn(1, *shape).to(dtype) for name, shape in shapes.items()}
+
+    def prepare(self, plan: Any) -> None:
+        """As a plan has it."""
+        from show1.memory.within import ready
+
+        ready(plan, lambda *_: self.pipeline)
+
+    def make(self) -> None:
+        """The stage's video."""
+        self.pipeline(seed=0, given=self.given, stop_after=self.stage, output_type="pt", **self.texts)
+
+
 def published(asked: argparse.Namespace) -> Any:
     """The same calls of the published code's networks, in its own interpreter."""
     from full_size import make_network
@@ -160,6 +230,7 @@ MEASURE: dict[str, Callable[[argparse.Namespace], Any]] = {
     "published": published,
     "whole": whole,
     "budget": budget,
+    "stages": stages,
 }
 
 
@@ -170,6 +241,7 @@ def write(asked: argparse.Namespace, measured: Any) -> None:
 
 def main() -> None:
     """Write the cascade, then run every part in a process of its own."""
+    from show1.allocator import without_gaps
     from show1.cascade.loading import quiet_libraries
     from show1.cli.common import number_or_table
 
@@ -178,10 +250,12 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=MEASURE, default=["plan", "networks", "whole", "budget"])
     parser.add_argument("--part", choices=MEASURE, help="run this one in this process")
     parser.add_argument("--networks", nargs="+", choices=shapes(tiny=False), help="of the part of that name; all where not given")
-    parser.add_argument("--eager", action="store_true", help="networks as they are, without compiling them, which takes minutes")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="of calling the networks; compiling takes minutes")
     parser.add_argument("--profile", action="store_true", help="also write down where the calls' time goes")
     parser.add_argument("--published", nargs=2, metavar=("CODE", "PYTHON"), help="needed for the part of that name")
     parser.add_argument("--budget", default="8GB")
+    parser.add_argument("--most", default="15GB", help="what the default run is held to in the part 'stages'")
+    parser.add_argument("--stages", nargs="+", default=["keyframes", "interpolation", "pixel", "latent"])
     parser.add_argument("--steps", help="of every sampler, or by name as of `show1 generate`; the published numbers where not given")
     parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
     parser.add_argument("--dtype", default="float16", choices=["float16", "bfloat16"])
@@ -189,6 +263,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.steps = number_or_table(asked.steps, int, "--steps")
     quiet_libraries()
+    without_gaps()
     if asked.part:
         write(asked, MEASURE[asked.part](asked))
         return

@@ -1,9 +1,10 @@
-"""What the C library does with freed memory: give it back to the system, or keep it for the next tensors. Only glibc listens."""
+"""What is done with freed memory: given back to the system, or kept for the next tensors. In main memory only glibc listens."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,14 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGE = 2**20
 LARGEST_KEPT = 2**25
 """The most that M_MMAP_THRESHOLD may be, and what glibc raises it to by itself as blocks are freed; larger ones are always given back."""
+
+
+def without_gaps() -> None:
+    """Have a GPU's tensors of any size fit into what others left: torch keeps blocks for sizes it met, and a run has many.
+
+    For a process that has not used a GPU yet; what its user sets stays.
+    """
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
 def return_freed_memory() -> None:

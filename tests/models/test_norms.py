@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from show1.models.layout import put_channels_last
 from show1.models.norms import FEW, GroupNorm, replace_group_norms
 
 
@@ -91,3 +92,48 @@ def test_replaced_norms_have_the_same_parameters() -> None:
     inner = network[1]
     assert isinstance(inner, nn.Sequential) and isinstance(inner[1], GroupNorm) and inner[1].eps == 0.1
     assert all(a is b for a, b in zip(before, network.parameters(), strict=True))
+
+
+ORDERS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+@pytest.mark.parametrize("shape", [(3, 12, 9, 20), (2, 12, 5, 6, 7)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 1e-3), (torch.bfloat16, 1e-2)])
+def test_a_norm_in_order_is_torchs(dtype: torch.dtype, tolerance: float, shape: tuple[int, ...], modulated: bool) -> None:
+    draw = torch.Generator().manual_seed(0)
+    pictures = (torch.randn(shape, generator=draw) + 3).to(dtype).contiguous(memory_format=ORDERS[len(shape)])
+    scale, shift = torch.randn(2, *shape[:2], generator=draw)
+    norm = GroupNorm(4, 12).to(dtype)
+    with torch.no_grad():
+        for parameter in norm.parameters():
+            parameter.copy_(torch.randn(12, generator=draw))
+        have = norm.in_order(pictures, scale, shift) if modulated else norm.in_order(pictures)
+    want = nn.functional.group_norm(pictures.double(), 4, norm.weight.double(), norm.bias.double(), norm.eps)
+    if modulated:
+        ones = (1,) * (len(shape) - 2)
+        want = want * (1 + scale.reshape(*shape[:2], *ones)) + shift.reshape(*shape[:2], *ones)
+    assert have.dtype == dtype and have.stride() == pictures.stride()
+    assert (have - want).norm() < tolerance * want.norm()
+
+
+@pytest.mark.parametrize(("shape", "in_order"), [((2, 8, 1024, 1024), True), ((2, 8, 64, 64), False)])
+def test_only_many_numbers_are_normed_in_order_where_there_are_no_copies_to_save(shape: tuple[int, ...], in_order: bool) -> None:
+    norm = GroupNorm(4, 8, device="meta", dtype=torch.float16)
+    pictures = torch.empty(shape, device="meta", dtype=torch.float16).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        assert norm(pictures).is_contiguous(memory_format=torch.channels_last) is in_order
+    assert not norm(pictures.contiguous()).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_channels_last_changes_nothing_but_the_order_in_memory() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = nn.Sequential(nn.Conv3d(4, 6, (3, 1, 1)), nn.GroupNorm(3, 6), nn.Flatten(2, 3), nn.Conv2d(6, 4, 3))
+    video = torch.randn(2, 4, 5, 6, 7, generator=torch.Generator().manual_seed(1))
+    wanted, names = layers(video), list(layers.state_dict())
+    put_channels_last(layers)
+    assert layers[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert layers[3].weight.is_contiguous(memory_format=torch.channels_last)
+    assert isinstance(layers[1], GroupNorm) and list(layers.state_dict()) == names
+    assert torch.allclose(layers(video), wanted, atol=1e-6)

@@ -9,8 +9,11 @@ from typing import Any
 
 import torch
 from diffusers.hooks import apply_group_offloading
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import nn
+
+from show1.models.layout import put_channels_last
 
 
 class Offloadable(DiffusionPipeline):
@@ -22,11 +25,26 @@ class Offloadable(DiffusionPipeline):
     _groups: dict[str, Any] | None = None
     """How T5's layers move, where they do."""
 
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Move every network; arguments as in diffusers."""
+        super().to(*args, **kwargs)
+        self._suit(self.device)
+        return self
+
+    def _suit(self, device: torch.device | str) -> None:
+        """Give networks of convolutions the order in memory that suits a device."""
+        if torch.device(device).type != "cuda":
+            return
+        for network in self.components.values():
+            if isinstance(network, ModelMixin):
+                put_channels_last(network)
+
     def enable_group_offload(self, onload_device: torch.device, **options: Any) -> None:
         """Hold weights in main memory, each group of layers on the device only while it computes; arguments as in diffusers.
 
         A T5 that is loaded on demand is held so too.
         """
+        self._suit(onload_device)
         super().enable_group_offload(onload_device, **options)
         self._groups = in_groups(onload_device, options)
 
@@ -40,6 +58,7 @@ class Offloadable(DiffusionPipeline):
     def enable_model_cpu_offload(self, gpu_id: int | None = None, device: torch.device | str | None = None) -> None:
         """Hold weights in main memory, each network on the device only for its turn; arguments as in diffusers."""
         encoder = self.text_encoder
+        self._suit(device or "cuda")
         apart = encoder is not None and self._groups is not None  # diffusers takes no network whose layers move by themselves
         if apart:
             self.register_modules(text_encoder=None)

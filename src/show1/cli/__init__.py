@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from show1.allocator import without_gaps
 from show1.cli import batching, benching, customising, evaluating, generating, preparing, resuming, serving, tools, training
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ app.add_typer(serving.keys, name="keys")
 
 def main() -> None:
     """Entry point of the `show1` command."""
+    without_gaps()
     try:
         app()
     except KeyboardInterrupt:

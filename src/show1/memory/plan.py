@@ -61,6 +61,8 @@ class Plan:
     layered_text: bool = False
     """Whether T5 is on the device layer by layer, where other networks are there whole."""
     thrift: Thrift = field(default_factory=Thrift)
+    budget: int | None = None
+    """Bytes that are not to be passed, where a number is named."""
     peaks: dict[str, int] = field(default_factory=dict)
     """Predicted peak of each stage in bytes: of the process on a CPU, allocated on a GPU."""
 
@@ -134,7 +136,7 @@ class Planner:
             raise SettingsError(
                 f"{told(budget)} of memory is too little for this model: the smallest plan needs {told(least.peak)}\n{least}"
             )
-        return plans[fitting[0] :]
+        return [replace(plan, budget=budget) for plan in plans[fitting[0] :]]
 
     def _smaller(self, plan: Plan) -> Plan | None:
         tight = max(plan.peaks, key=lambda stage: plan.peaks[stage])

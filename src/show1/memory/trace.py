@@ -15,6 +15,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from show1.models.layout import put_channels_last
+
 NO_DATA = FakeTensorMode(allow_non_fake_inputs=True)  # an index of a list is made as a real tensor
 
 
@@ -32,7 +34,7 @@ def peak_bytes(compute: Callable[[], Any], device: torch.device) -> int:
 
 
 def without_data(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """Give a network (on the meta device) weights that have a device and a dtype, and no contents."""
+    """Give a network (on the meta device) weights that have a device and a dtype, and no contents, in the order of that device."""
     kinds = {id(weight): kind for weight, kind in weight_dtypes(network, dtype)}
 
     def shaped(weight: Tensor) -> Tensor:
@@ -43,6 +45,8 @@ def without_data(network: nn.Module, device: torch.device, dtype: torch.dtype) -
             made = {name: nn.Parameter(shaped(p), requires_grad=False) for name, p in module._parameters.items() if p is not None}
             module._parameters.update(made)
             module._buffers.update({name: shaped(b) for name, b in module._buffers.items() if b is not None})
+        if device.type != "cpu":
+            put_channels_last(network)
     return network.eval()
 
 
@@ -102,12 +106,12 @@ def workspace(func: Any, args: Any, result: Any) -> int:
     """Bytes that an operation holds for a moment, its output among them, where that is more than its output.
 
     On a CPU, convolutions are oneDNN's: where channels do not come last, it computes with copies of input and output that are
-    in its own order (at::native::mkldnn_convolution).
+    in its own order (at::native::mkldnn_convolution). On a GPU their weights have channels last, and an input is copied where it has not.
     """
-    if func is not torch.ops.aten.convolution.default or result.device.type != "cpu":
+    if func is not torch.ops.aten.convolution.default or result.ndim not in (4, 5):
         return 0
     layout = torch.channels_last if result.ndim == 4 else torch.channels_last_3d
-    if result.ndim not in (4, 5) or args[0].is_contiguous(memory_format=layout):
+    if args[0].is_contiguous(memory_format=layout):
         return 0
     sizes = [tensor.numel() * tensor.element_size() for tensor in (args[0], result)]
-    return max(sum(sizes), 2 * sizes[1])
+    return max(sum(sizes), 2 * sizes[1]) if result.device.type == "cpu" else sum(sizes)

@@ -60,7 +60,7 @@ def advance_within(run: Any, plans: Iterable[Plan], load: Load, **options: Any) 
 
 def _advance(run: Any, plan: Plan, load: Load, options: dict[str, Any]) -> str:
     if plan.held != STAGEWISE:
-        return run.advance(_ready(plan, load, ()), **options)
+        return run.advance(ready(plan, load), **options)
     state = run.state
     texts: dict[str, Any] = {}
     prints: dict[str, str] = {}
@@ -68,12 +68,12 @@ def _advance(run: Any, plan: Plan, load: Load, options: dict[str, Any]) -> str:
     networks = set(NETWORKS)
     for stage in [stage for stage in wanted if stage not in run.finished] or wanted[-1:]:
         if stage != "latent" and not texts:
-            pipeline = _ready(plan, load, networks - {"text_encoder"})
+            pipeline = ready(plan, load, networks - {"text_encoder"})
             texts.update(encode_texts(pipeline, run.request, run.request.cascade(pipeline.settings)))
             prints["text_encoder"] = fingerprints(pipeline)["text_encoder"]  # the stages are run without it
             del pipeline
             _free()
-        pipeline = _ready(plan, load, networks - (set(OWN_COMPONENTS[stage]) - {"text_encoder"}))
+        pipeline = ready(plan, load, networks - (set(OWN_COMPONENTS[stage]) - {"text_encoder"}))
         last = stage == wanted[-1]
         options = {**options, "texts": texts, "prints": {**prints, **fingerprints(pipeline)}, "until": None if last else stage}
         state = run.advance(pipeline, **options)
@@ -82,9 +82,13 @@ def _advance(run: Any, plan: Plan, load: Load, options: dict[str, Any]) -> str:
     return state
 
 
-def _ready(plan: Plan, load: Load, outlines: Collection[str]) -> Any:
-    """The model as a plan has it."""
+def ready(plan: Plan, load: Load, outlines: Collection[str] = ()) -> Any:
+    """The model as a plan has it, on a GPU held to its budget: what torch would take beyond it is out of memory."""
     pipeline = load(plan, outlines)
+    if plan.budget is not None and plan.device.type == "cuda":
+        index = torch.cuda.current_device() if plan.device.index is None else plan.device.index
+        total = torch.cuda.get_device_properties(index).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(plan.budget / total, 1.0), index)
     streams = plan.device.type == "cuda"
     layers: dict[str, Any] = {"offload_type": "leaf_level", "use_stream": streams, "low_cpu_mem_usage": streams}
     if plan.held == MODEL:

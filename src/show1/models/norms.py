@@ -1,4 +1,4 @@
-"""Group norm whose backward pass is fast where channels come last in memory."""
+"""Group norm for channels that come last in memory: its backward pass on a CPU, and 16 bits on a GPU."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ FEW = 1024
 """Pixels below which torch's group norm takes several times as long with channels last, copies counted; from here on its backward pass does."""
 NARROW = 64
 """Channels up to which numbers of 16 bits are scaled faster by a diagonal matrix than one by one."""
+MANY = 2**24
+"""Numbers from which on a GPU computes norms in their order in memory: below, starting a dozen small kernels takes longer than copies."""
 
 
 class GroupNorm(nn.GroupNorm):
-    """torch's group norm (Wu and He 2018), quick on a CPU where channels come last too.
+    """torch's group norm (Wu and He 2018), quick where channels come last too.
 
     Small pictures in float32 keep torch's order of sums in inference, as the networks do (see `fast_layout`).
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """[N, C, ...] -> the same shape and order in memory."""
+        """[N, C, ...] -> the same shape and, but for few numbers on a GPU, order in memory."""
+        if norms_in_order(input):
+            return self.in_order(input)
         if not channels_last_on_cpu(input) or torch.compiler.is_compiling():
             return super().forward(input)
         if self.affine and input.requires_grad:
@@ -32,11 +36,31 @@ class GroupNorm(nn.GroupNorm):
 
     def modulated(self, input: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """[N, C, H, W] normed, times 1 + scale, plus shift, both [N, C, 1, 1] (Dhariwal and Nichol 2021, eq. 1)."""
+        if norms_in_order(input):
+            return self.in_order(input, scale.flatten(1).float(), shift.flatten(1).float())
         if not (channels_last_on_cpu(input) and input.requires_grad) or is_small(input) or torch.compiler.is_compiling():
             normed = self(input)
             return normed * (1 + scale) + shift if torch.is_grad_enabled() else normed.mul_(1 + scale).add_(shift)  # type: ignore[no-any-return]
         scale, shift = 1 + scale.flatten(1), shift.flatten(1)
         return self.learning(input, self.weight * scale, self.bias * scale + shift)
+
+    def in_order(self, input: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+        """Of 16 bits with channels last, [N, C, ...]; sums in float32. `scale` and `shift` [N, C] as in `modulated`.
+
+        With m, v the mean and variance of a group, y = x a + b, a = w (v + eps)^-1/2, b = bias - m a: two passes to read, one to write.
+        """
+        count, channels = input.shape[:2]
+        pixels = input.movedim(1, -1).reshape(count, -1, channels)
+        total, squares = sums(pixels)
+        size = pixels.shape[1] * channels // self.num_groups
+        mean, square = (part.unflatten(1, (self.num_groups, -1)).sum(2, keepdim=True) / size for part in (total, squares))
+        deviation = (square - mean.square()).clamp_min(0).add(self.eps).rsqrt()
+        factor = (deviation * self.weight.float().unflatten(0, (self.num_groups, -1))).flatten(1)
+        plus = self.bias.float() - mean.expand(-1, -1, channels // self.num_groups).flatten(1) * factor
+        if scale is not None and shift is not None:
+            factor, plus = factor * (1 + scale), plus * (1 + scale) + shift
+        made = multiplied(pixels, factor[:, None], plus[:, None])
+        return made.unflatten(1, input.shape[2:]).movedim(-1, 1)
 
     def learning(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Channels last, with a weight and a bias for all pictures [C] or for each of them [N, C]."""
@@ -52,6 +76,31 @@ def is_small(pictures: Tensor) -> bool:
 def last(pictures: Tensor) -> Tensor:
     """Pictures with channels last in memory."""
     return pictures.contiguous(memory_format=torch.channels_last)
+
+
+def norms_in_order(pictures: Tensor) -> bool:
+    """True of pictures and videos that a GPU norms as they lie in memory; torch would copy them to its usual order."""
+    if pictures.device.type not in ("cuda", "meta") or pictures.dtype.itemsize != 2 or pictures.ndim not in (4, 5):
+        return False
+    if (pictures.requires_grad and torch.is_grad_enabled()) or not (torch.compiler.is_compiling() or pictures.numel() >= MANY):
+        return False
+    layout = torch.channels_last if pictures.ndim == 4 else torch.channels_last_3d
+    return pictures.is_contiguous(memory_format=layout) and not pictures.is_contiguous()
+
+
+def sums(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Of [N, P, C] and of its squares over P, in float32: [N, C]."""
+    if torch.compiler.is_compiling():  # which makes one pass of both
+        wide = pixels.float()
+        return wide.sum(1), wide.square().sum(1)
+    return pixels.sum(1, dtype=torch.float32), torch.linalg.vector_norm(pixels, dim=1, dtype=torch.float32).square()
+
+
+def multiplied(pixels: Tensor, factor: Tensor, plus: Tensor) -> Tensor:
+    """[N, P, C] times and plus float32 numbers [N, 1, C], in one pass, in the dtype of the first."""
+    if torch.compiler.is_compiling():
+        return (pixels.float() * factor + plus).to(pixels.dtype)
+    return torch.addcmul(plus, pixels, factor, out=torch.empty_like(pixels))
 
 
 def channels_last_on_cpu(pictures: Tensor) -> bool:
