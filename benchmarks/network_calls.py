@@ -133,13 +133,14 @@ class Calls:
 
     @torch.no_grad()
     def exact(self) -> torch.Tensor:
-        """What the same weights make in float32, without the matrix units' shorter one."""
+        """What the same weights make in float32, without the matrix units' shorter one; one by one, so that no tensor passes 2^31 bytes."""
         torch.backends.cudnn.allow_tf32 = False
         call = {key: value.float() if value.is_floating_point() else value for key, value in self.call.items()}
-        made = self.network.float()(**call).sample.cpu()
+        self.network.float()
+        made = [self.network(**{key: value[i : i + 1] for key, value in call.items()}).sample.cpu() for i in range(len(call["sample"]))]
         self.network.to(self.job.dtype)
         torch.backends.cudnn.allow_tf32 = True
-        return made
+        return torch.cat(made)
 
     def plain(self) -> None:
         """As torch has it, and one change after the other, to what show1 does on a GPU."""

@@ -1,12 +1,13 @@
 """What becomes of freed memory."""
 
 import ctypes
+import os
 import subprocess
 import sys
 
 import pytest
 
-from show1.allocator import kept_freed_memory
+from show1.allocator import kept_freed_memory, without_gaps
 
 MEASURE = """
 from pathlib import Path
@@ -42,3 +43,13 @@ def test_freed_memory_is_kept_in_the_block_and_given_back_after_it() -> None:
 def test_an_error_in_the_block_comes_out() -> None:
     with pytest.raises(ValueError, match="as it was"), kept_freed_memory():
         raise ValueError("as it was")
+
+
+def test_a_users_own_setting_of_torchs_allocator_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "PYTORCH_CUDA_ALLOC_CONF"
+    monkeypatch.setenv(name, "backend:cudaMallocAsync")
+    without_gaps()
+    assert os.environ[name] == "backend:cudaMallocAsync"
+    monkeypatch.delenv(name)
+    without_gaps()
+    assert os.environ[name] == "expandable_segments:True"

@@ -66,6 +66,7 @@ def test_a_smaller_budget_never_gives_an_earlier_plan(weightless: Path, plans: l
     planner.plans = lambda: iter(plans)  # type: ignore[method-assign]  # peaks of one moment: the process grows a little
     left = [len(planner.within(budget)) for budget in sorted({p.peak for p in plans}, reverse=True)]
     assert left == sorted(left, reverse=True) and left[0] == len(plans)
+    assert all(plan.budget == plans[0].peak + 1 for plan in planner.within(plans[0].peak + 1)), "which a GPU is held to"
     with pytest.raises(SettingsError, match=f"smallest plan needs {plans[-1].peak / 1e6:.0f} MB|smallest plan needs .* GB"):
         planner.within(plans[-1].peak - 1)
 

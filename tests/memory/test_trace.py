@@ -47,6 +47,19 @@ def test_a_convolution_copies_input_and_output_unless_channels_come_last() -> No
     assert last == 4 * size + 8 * size  # the copy in the other order, whose source is gone, and the output
 
 
+def test_on_a_gpu_a_convolution_copies_its_input_unless_channels_come_last_and_gives_them_last() -> None:
+    gpu = torch.device("meta")
+    with gpu:
+        layers = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1, bias=False) for _ in range(2)))
+    without_data(layers, gpu, torch.float16)
+    picture = torch.empty(1, 8, 16, 16, dtype=torch.float16, device=gpu)
+    size = picture.nbytes
+    with torch.no_grad():
+        assert peak_bytes(lambda: layers[0](picture), gpu) == 2 * size
+        assert peak_bytes(lambda: layers(picture.to(memory_format=torch.channels_last)), gpu) == 3 * size  # the copy, two outputs
+        assert peak_bytes(lambda: layers[1](layers[0](picture)), gpu) == 2 * size  # an output is no copy's source
+
+
 def test_attention_holds_no_scores() -> None:
     def attend() -> None:
         query = torch.zeros(1, 2, 1000, 8)

@@ -17,6 +17,8 @@ from torch.utils._pytree import tree_iter
 
 from show1.models.layout import put_channels_last
 
+LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""Orders in memory with channels last, by the number of dimensions."""
 NO_DATA = FakeTensorMode(allow_non_fake_inputs=True)  # an index of a list is made as a real tensor
 
 
@@ -72,6 +74,8 @@ class LiveBytes(TorchDispatchMode):
             self._meet(tensor, counts=False)  # a weight, or an input: views of it are nothing new
         before = self.live
         result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.convolution.default and result.device.type != "cpu" and result.ndim in LAST:
+            result = result.contiguous(memory_format=LAST[result.ndim])  # as cuDNN has it, and torch's meta device has not
         for tensor in tree_iter(result):
             self._meet(tensor)
         self.peak = max(self.peak, self.live, before + workspace(func, args, result))
@@ -108,10 +112,7 @@ def workspace(func: Any, args: Any, result: Any) -> int:
     On a CPU, convolutions are oneDNN's: where channels do not come last, it computes with copies of input and output that are
     in its own order (at::native::mkldnn_convolution). On a GPU their weights have channels last, and an input is copied where it has not.
     """
-    if func is not torch.ops.aten.convolution.default or result.ndim not in (4, 5):
-        return 0
-    layout = torch.channels_last if result.ndim == 4 else torch.channels_last_3d
-    if args[0].is_contiguous(memory_format=layout):
+    if func is not torch.ops.aten.convolution.default or result.ndim not in LAST or args[0].is_contiguous(memory_format=LAST[result.ndim]):
         return 0
     sizes = [tensor.numel() * tensor.element_size() for tensor in (args[0], result)]
     return max(sum(sizes), 2 * sizes[1]) if result.device.type == "cpu" else sum(sizes)

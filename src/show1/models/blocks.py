@@ -141,9 +141,13 @@ class ResidualBlock(ResnetBlock2D):
 
 
 def activated(activation: nn.Module, hidden: Tensor) -> Tensor:
-    """An activation of what nothing else reads: SiLU in its place in memory, unless it is learned from."""
+    """An activation of what nothing else reads: SiLU and GELU in its place in memory, unless it is learned from."""
+    if torch.is_grad_enabled():
+        return activation(hidden)  # type: ignore[no-any-return]
     if isinstance(activation, nn.SiLU):
-        return functional.silu(hidden, inplace=not torch.is_grad_enabled())
+        return functional.silu(hidden, inplace=True)
+    if isinstance(activation, nn.GELU):
+        return torch.ops.aten.gelu_(hidden, approximate=activation.approximate)  # type: ignore[no-any-return]
     return activation(hidden)  # type: ignore[no-any-return]
 
 

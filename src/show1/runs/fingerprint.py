@@ -47,7 +47,13 @@ def _weights(network: nn.Module) -> Iterator[bytes]:
     for name, weight in network.state_dict().items():
         yield f"{name}{tuple(weight.shape)}{weight.dtype}".encode()
         if weight.device.type != "meta" and type(weight) in (Tensor, nn.Parameter):  # offloaded or quantised ones are not fetched for this
-            flat = weight.detach().reshape(-1)
-            edges += [flat[:EDGE].double().cpu(), flat[-EDGE:].double().cpu()]
+            edges += [part.double().cpu() for part in _edges(weight.detach())]
     if edges:
         yield torch.cat(edges).numpy().tobytes()
+
+
+def _edges(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The first and the last numbers, whatever their order in memory, which all of them would be copied out of."""
+    rows = -(-EDGE // max(weight[0].numel(), 1)) if weight.ndim and len(weight) else 0
+    first, last = (weight[:rows], weight[-rows:]) if rows else (weight, weight)
+    return first.reshape(-1)[:EDGE], last.reshape(-1)[-EDGE:]
