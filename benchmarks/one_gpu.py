@@ -89,15 +89,8 @@ def whole(asked: argparse.Namespace) -> Any:
     pipeline.set_progress_bar_config(disable=True)
     record = as_record(Bench(pipeline, PROMPT).run(), matrix_rate(asked.device, getattr(torch, asked.dtype)))
     print(table(record), flush=True)
-    print("predicted peaks, MB:", in_mb(predicted), flush=True)
-    if asked.device.type == "cuda":
-        print("reserved, MB:", in_mb({row["stage"]: row["reserved"] for row in record["stages"]}), flush=True)
+    print("predicted peaks, MB:", {stage: round(size / 1e6) for stage, size in predicted.items()}, flush=True)
     return {**record, "predicted": predicted}
-
-
-def in_mb(sizes: dict[str, int]) -> dict[str, int]:
-    """Bytes in MB (10^6)."""
-    return {stage: round(size / 1e6) for stage, size in sizes.items()}
 
 
 def budget(asked: argparse.Namespace) -> Any:

@@ -61,6 +61,12 @@ def test_a_table_has_a_row_a_stage(costs: dict[str, Cost]) -> None:
     assert record["stages"][1]["share"] == pytest.approx(costs["keyframes"].rate() / record["matrix_rate"])
 
 
+def test_a_table_of_a_gpu_says_what_was_reserved_too() -> None:
+    cost = Cost(stage="pixel", seconds=2.0, calls=3, flop=10**12, memory=7_000_000_000, reserved=11_000_000_000)
+    header, _, row = table(as_record([cost], limit=10**12)).splitlines()[:3]
+    assert header.endswith("| peak MB | reserved MB |") and row.endswith("| 500.0 | 50% | 7000 | 11000 |")
+
+
 def test_the_command_prints_the_table_and_writes_the_figures(saved_pipeline: Path, tmp_path: Path) -> None:
     arguments = ["bench", "a rocket", "--model", saved_pipeline, "--device", "cpu", "-o", tmp_path / "costs.json"]
     result = CliRunner().invoke(app, list(map(str, arguments)))

@@ -192,9 +192,13 @@ def as_record(costs: list[Cost], limit: float) -> dict[str, Any]:
 
 
 def table(record: Mapping[str, Any]) -> str:
-    """The record as a Markdown table; MB are 10^6 bytes."""
-    lines = ["| stage | seconds | calls | GFLOP | GFLOP/s | of the matrix rate | peak MB |", "|---|---|---|---|---|---|---|"]
+    """The record as a Markdown table; MB are 10^6 bytes, reserved ones a GPU's."""
+    on_gpu = any(row["reserved"] is not None for row in record["stages"])
+    names = ["stage", "seconds", "calls", "GFLOP", "GFLOP/s", "of the matrix rate", "peak MB", *(["reserved MB"] if on_gpu else [])]
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     for row in record["stages"]:
         cells = [row["stage"], f"{row['seconds']:.2f}", str(row["calls"]), f"{row['flop'] / 1e9:.1f}", f"{row['rate'] / 1e9:.1f}"]
-        lines.append("| " + " | ".join([*cells, f"{100 * row['share']:.0f}%", f"{row['memory'] / 1e6:.0f}"]) + " |")
+        cells += [f"{100 * row['share']:.0f}%", f"{row['memory'] / 1e6:.0f}"]
+        cells += [f"{row['reserved'] / 1e6:.0f}"] if on_gpu else []
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", f"matrix rate {record['matrix_rate'] / 1e9:.0f} GFLOP/s, {record['threads']} threads"]) + "\n"
