@@ -165,7 +165,7 @@ WAYS: dict[str, Way] = {
     "75 steps, guided": Way(75, 3.0),
     "38 steps, guided": Way(38, 3.0),
     "56 steps, guided": Way(56, 3.0),
-    "75 steps, guided at noise 0.2 to 0.8": Way(75, 3.0, partial(guided_in, 0.2, 0.8)),
+    "75 steps, guided at noise 0.5 to 1": Way(75, 3.0, partial(guided_in, 0.5, 1.0)),
     "75 steps, guided every 2nd": Way(75, 3.0, partial(guided_every, 2)),
     "75 steps, guided, lower levels every 5th": Way(75, 3.0, deep=5),
 }
