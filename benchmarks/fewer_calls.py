@@ -151,6 +151,7 @@ WAYS: dict[str, Way] = {
     "10 steps, calls every 2nd": Way(10, guided=partial(called_every, 2)),
     "16 steps, guided": Way(16, 3.0),
     "16 steps": Way(16),
+    "13 steps, guided": Way(13, 3.0),
     "10 steps, guided": Way(10, 3.0),
     "16 steps, guided at noise 0.2 to 0.8": Way(16, 3.0, partial(guided_in, 0.2, 0.8)),
     "16 steps, guided at noise 0.5 to 1": Way(16, 3.0, partial(guided_in, 0.5, 1.0)),
@@ -170,7 +171,7 @@ WAYS: dict[str, Way] = {
     "75 steps, guided, lower levels every 5th": Way(75, 3.0, deep=5),
 }
 """Few steps as the bundled model takes them, more with guidance, and as many as published."""
-FEW = list(WAYS)[:15]
+FEW = list(WAYS)[:16]
 
 
 class Comparison:
