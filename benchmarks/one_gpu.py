@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from full_size import NETWORKS
+from full_size import make_network, make_outlines, save_cascade
 from network_calls import TIMED, WARM_UP, WAYS, measure, shapes
 
 PROMPT = "a panda eats bamboo in the snow, slow motion"
@@ -60,8 +60,6 @@ def device_name(device: torch.device) -> str:
 
 def planner_of(asked: argparse.Namespace, device: torch.device) -> Any:
     """Plans for the published sizes on a device that need not be here."""
-    from full_size import make_outlines
-
     from show1.memory.plan import Planner
 
     dtype = getattr(torch, asked.dtype)
@@ -93,6 +91,14 @@ def whole(asked: argparse.Namespace) -> Any:
     return {**record, "predicted": predicted}
 
 
+def tell(what: str, memory: Any, plan: Any, stage: str, started: float) -> dict[str, Any]:
+    """Print a stage's peak beside what it was predicted, and return them."""
+    (peak, reserved), told = memory.read(), plan.peaks.get(stage, 0)
+    held, passed = f" ({reserved / 1e9:.2f} reserved)" if reserved else "", time.perf_counter() - started
+    print(f"{what}: {peak / 1e9:.2f} GB{held}, predicted {told / 1e9:.2f} GB, {passed:.0f} s", flush=True)
+    return {"peak": peak, "reserved": reserved, "predicted": told}
+
+
 def budget(asked: argparse.Namespace) -> Any:
     """Part `budget`."""
     from show1.allocator import return_freed_memory
@@ -112,11 +118,8 @@ def budget(asked: argparse.Namespace) -> Any:
     memory, started, measured = PeakMemory(device), time.perf_counter(), {}
 
     def note(what: str) -> None:
-        measured[what], reserved = memory.read()
+        measured[what] = tell(what, memory, plans[0], what, started)
         memory.reset()
-        told, held = plans[0].peaks.get(what, 0), f" ({reserved / 1e9:.2f} reserved)" if reserved else ""
-        passed = time.perf_counter() - started
-        print(f"{what}: {measured[what] / 1e9:.2f} GB{held}, predicted {told / 1e9:.2f} GB, {passed:.0f} s", flush=True)
 
     def load(plan: Any, absent: Any) -> Any:
         if "text_encoder" in absent and "text" not in measured:
@@ -128,7 +131,7 @@ def budget(asked: argparse.Namespace) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", request)
         advance_within(run, plans, load, on_stage=note)
-    return {"seconds": time.perf_counter() - started, "measured": measured, "predicted": plans[0].peaks}
+    return {"seconds": time.perf_counter() - started, "measured": measured}
 
 
 def stages(asked: argparse.Namespace) -> Any:
@@ -146,10 +149,8 @@ def stages(asked: argparse.Namespace) -> Any:
             memory.reset()
             started = time.perf_counter()
             run.make()
-            (peak, reserved), told = memory.read(), plan.peaks[stage]
-            measured[f"{stage}, {name}"] = {"peak": peak, "reserved": reserved, "predicted": told}
-            passed, held = time.perf_counter() - started, f" ({reserved / 1e9:.2f} reserved)" if reserved else ""
-            print(f"{stage}, {name}: {peak / 1e9:.2f} GB{held}, predicted {told / 1e9:.2f} GB, {passed:.0f} s", flush=True)
+            what = f"{stage}, {name}"
+            measured[what] = tell(what, memory, plan, stage, started)
             write(asked, measured)
         del run
     return measured
@@ -159,33 +160,26 @@ class Alone:
     """One stage on random pictures and text, with no networks but its own."""
 
     def __init__(self, stage: str, asked: argparse.Namespace) -> None:
-        from full_size import assemble, make_network
-
+        from show1.cascade.loading import NETWORKS
         from show1.cascade.settings import STAGES
-        from show1.models.outline import Outline
         from show1.runs.request import OWN_COMPONENTS
 
         self.stage, dtype = stage, getattr(torch, asked.dtype)
-        empty = {name: make_network(name, asked.tiny, torch.device("meta"), dtype) for name in NETWORKS}
-        own = {name: make_network(name, asked.tiny, asked.device, dtype).cpu() for name in NETWORKS if name in OWN_COMPONENTS[stage]}
-        self.pipeline = assemble({name: own.get(name, Outline(empty[name], dtype)) for name in NETWORKS}, asked.tiny)
-        self.pipeline.set_progress_bar_config(disable=True)
-        settings = self.pipeline.settings = self.pipeline.settings.with_samplers("steps", asked.steps)
+        self.pipeline = pipeline = make_outlines(asked.tiny, dtype)
+        pipeline.set_progress_bar_config(disable=True)
+        settings = pipeline.settings = pipeline.settings.with_samplers("steps", asked.steps)
+        text = settings.max_text_tokens, pipeline.keyframes_unet.config.encoder_hid_dim
+        clip = pipeline.latent_tokenizer.model_max_length, pipeline.latent_unet.config.cross_attention_dim
+        sizes = {"prompt_embeds": text, "negative_prompt_embeds": text, "latent_prompt_embeds": clip, "latent_negative_prompt_embeds": clip}
+        self.texts = {name: torch.randn(1, *size).to(dtype) for name, size in sizes.items()}
+        own = [name for name in NETWORKS if name in OWN_COMPONENTS[stage]]
+        pipeline.register_modules(**{name: make_network(name, asked.tiny, asked.device, dtype).cpu() for name in own})
         self.given: dict[str, torch.Tensor] = {}
         if stage != STAGES[0]:
             before = STAGES[STAGES.index(stage) - 1]
             width, height = settings.stage_sizes()[before]
             frames = settings.num_keyframes if before == STAGES[0] else len(settings.frame_times())
             self.given = {before: torch.rand(1, 3, frames, height, width) * 2 - 1}
-        text = settings.max_text_tokens, empty["keyframes_unet"].config.encoder_hid_dim
-        clip = self.pipeline.latent_tokenizer.model_max_length, empty["latent_unet"].config.cross_attention_dim
-        shapes = {
-            "prompt_embeds": text,
-            "negative_prompt_embeds": text,
-            "latent_prompt_embeds": clip,
-            "latent_negative_prompt_embeds": clip,
-        }
-        self.texts = {name: torch.randn(1, *shape).to(dtype) for name, shape in shapes.items()}
 
     def prepare(self, plan: Any) -> None:
         """As a plan has it."""
@@ -200,8 +194,6 @@ class Alone:
 
 def published(asked: argparse.Namespace) -> Any:
     """The same calls of the published code's networks, in its own interpreter."""
-    from full_size import make_network
-
     code, python = asked.published
     script = Path(__file__).with_name("one_gpu_published.py")
     calls = {name: {**shape, "times": 1} for name, shape in shapes(asked.tiny).items()}
@@ -264,8 +256,6 @@ def main() -> None:
         parser.error("the part 'published' needs --published CODE PYTHON")
     asked.folder.mkdir(parents=True, exist_ok=True)
     if not (asked.folder / "model").is_dir() and {"whole", "budget"} & set(asked.parts):
-        from full_size import save_cascade
-
         save_cascade(asked.folder / "model", asked.tiny, asked.device)
     for part in asked.parts:
         print(f"\n## {part}", flush=True)

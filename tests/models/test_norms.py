@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from show1.models.layout import put_channels_last
-from show1.models.norms import FEW, GroupNorm, replace_group_norms
+from show1.models.norms import FEW, LAST, GroupNorm, replace_group_norms
 
 
 def gradients(norm: nn.GroupNorm, pictures: Tensor, toward: Tensor) -> list[Tensor]:
@@ -94,15 +94,12 @@ def test_replaced_norms_have_the_same_parameters() -> None:
     assert all(a is b for a, b in zip(before, network.parameters(), strict=True))
 
 
-ORDERS = {4: torch.channels_last, 5: torch.channels_last_3d}
-
-
 @pytest.mark.parametrize("modulated", [False, True])
 @pytest.mark.parametrize("shape", [(3, 12, 9, 20), (2, 12, 5, 6, 7)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 1e-3), (torch.bfloat16, 1e-2)])
 def test_a_norm_in_order_is_torchs(dtype: torch.dtype, tolerance: float, shape: tuple[int, ...], modulated: bool) -> None:
     draw = torch.Generator().manual_seed(0)
-    pictures = (torch.randn(shape, generator=draw) + 3).to(dtype).contiguous(memory_format=ORDERS[len(shape)])
+    pictures = (torch.randn(shape, generator=draw) + 3).to(dtype).contiguous(memory_format=LAST[len(shape)])
     scale, shift = torch.randn(2, *shape[:2], generator=draw)
     norm = GroupNorm(4, 12).to(dtype)
     with torch.no_grad():

@@ -57,8 +57,8 @@ class Offloadable(DiffusionPipeline):
 
     def enable_model_cpu_offload(self, gpu_id: int | None = None, device: torch.device | str | None = None) -> None:
         """Hold weights in main memory, each network on the device only for its turn; arguments as in diffusers."""
-        encoder = self.text_encoder
         self._suit(device or "cuda")
+        encoder = self.text_encoder
         apart = encoder is not None and self._groups is not None  # diffusers takes no network whose layers move by themselves
         if apart:
             self.register_modules(text_encoder=None)

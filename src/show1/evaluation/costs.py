@@ -17,8 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from show1.cascade.settings import STAGES
 from show1.errors import SettingsError
 
-MATRIX_SIZES = {"cuda": (2048, 4096, 8192)}
-OTHER_SIZES = (1024, 2048)
+MATRIX_SIZES, GPU_MATRIX_SIZES = (1024, 2048), (2048, 4096, 8192)
 MATRIX_SECONDS = 0.5
 WHOLE, TEXT = "all", "text"
 
@@ -49,7 +48,7 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     Of random numbers: a GPU multiplies zeros and ones faster.
     """
     best, chance = 0.0, torch.Generator(device).manual_seed(0)
-    for size in MATRIX_SIZES.get(device.type, OTHER_SIZES):
+    for size in GPU_MATRIX_SIZES if device.type == "cuda" else MATRIX_SIZES:
         a, b = (torch.randn(size, size, generator=chance, device=device, dtype=dtype) for _ in range(2))
         a @ b
         _wait(device)

@@ -16,9 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from show1.models.layout import put_channels_last
+from show1.models.norms import LAST
 
-LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-"""Orders in memory with channels last, by the number of dimensions."""
 NO_DATA = FakeTensorMode(allow_non_fake_inputs=True)  # an index of a list is made as a real tensor
 
 

@@ -12,6 +12,8 @@ FEW = 1024
 """Pixels below which torch's group norm takes several times as long with channels last, copies counted; from here on its backward pass does."""
 NARROW = 64
 """Channels up to which numbers of 16 bits are scaled faster by a diagonal matrix than one by one."""
+LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""Orders in memory with channels last, by the number of dimensions: of pictures, videos and the weights that convolve them."""
 MANY = 2**24
 """Numbers from which on a GPU computes norms in their order in memory: below, starting a dozen small kernels takes longer than copies."""
 
@@ -80,12 +82,11 @@ def last(pictures: Tensor) -> Tensor:
 
 def norms_in_order(pictures: Tensor) -> bool:
     """True of pictures and videos that a GPU norms as they lie in memory; torch would copy them to its usual order."""
-    if pictures.device.type not in ("cuda", "meta") or pictures.dtype.itemsize != 2 or pictures.ndim not in (4, 5):
+    if pictures.device.type not in ("cuda", "meta") or pictures.dtype.itemsize != 2 or pictures.ndim not in LAST:
         return False
     if (pictures.requires_grad and torch.is_grad_enabled()) or not (torch.compiler.is_compiling() or pictures.numel() >= MANY):
         return False
-    layout = torch.channels_last if pictures.ndim == 4 else torch.channels_last_3d
-    return pictures.is_contiguous(memory_format=layout) and not pictures.is_contiguous()
+    return pictures.is_contiguous(memory_format=LAST[pictures.ndim]) and not pictures.is_contiguous()
 
 
 def sums(pixels: Tensor) -> tuple[Tensor, Tensor]:
