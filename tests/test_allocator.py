@@ -33,10 +33,28 @@ assert resident() - before < 0.2 * PIECE * PIECES
 """
 """For a process of its own, whose memory no other test has filled; in plain blocks, since gaps between aligned tensors fill up over some rounds only."""
 
+GIVEN_BACK = """
+from show1.allocator import return_freed_memory
 
-@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="glibc only")
+return_freed_memory()
+with kept_freed_memory():
+    pieces = [bytearray(b"1") * PIECE for _ in range(PIECES)]
+    del pieces
+    assert resident() - before < 0.2 * PIECE * PIECES
+"""
+glibc = pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="glibc only")
+
+
+@glibc
 def test_freed_memory_is_kept_in_the_block_and_given_back_after_it() -> None:
     result = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@glibc
+def test_a_process_that_gives_memory_back_does_so_in_the_block_too() -> None:
+    start = MEASURE[: MEASURE.index("with kept_freed_memory")]
+    result = subprocess.run([sys.executable, "-c", start + GIVEN_BACK], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 

@@ -10,11 +10,15 @@ from contextlib import contextmanager
 
 logger = logging.getLogger(__name__)
 
+_returning = False
+"""Whether this process has promised to give memory back."""
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """glibc's malloc.h."""
 LARGE = 2**20
-LARGEST_KEPT = 2**25
-"""The most that M_MMAP_THRESHOLD may be, and what glibc raises it to by itself as blocks are freed; larger ones are always given back."""
+LARGEST_KEPT = 2**30, 2**25
+"""Blocks from this size on are always given back. The second is the most that M_MMAP_THRESHOLD may be up to glibc 2.34, and what any glibc raises it to
+by itself as blocks are freed."""
 
 
 def without_gaps() -> None:
@@ -26,22 +30,31 @@ def without_gaps() -> None:
 
 
 def return_freed_memory() -> None:
-    """From now on every large tensor gives its memory back to the system as soon as it is freed.
+    """From now on every large tensor gives its memory back to the system as soon as it is freed, inside `kept_freed_memory` too.
 
     glibc otherwise keeps freed blocks of up to 32 MiB for itself, in pieces that the next tensors may not fit into.
     """
+    global _returning
+    _returning = True
     if not _set({M_MMAP_THRESHOLD: LARGE}):
         logger.info("this C library keeps freed memory; peaks may be higher than planned")
 
 
 @contextmanager
 def kept_freed_memory() -> Iterator[None]:
-    """Keep freed memory inside the block, in pieces of up to 32 MiB: training takes the same pieces at every step, and the system would clear each page anew."""
-    _set({M_MMAP_THRESHOLD: LARGEST_KEPT, M_TRIM_THRESHOLD: -1})
+    """Keep freed memory inside the block, in pieces of up to 1 GiB: networks take the same pieces at every call, and the system would clear each page anew.
+
+    Does nothing in a process that gives its memory back.
+    """
+    if _returning:
+        yield
+        return
+    usual = LARGEST_KEPT[-1]
+    _ = any(_set({M_MMAP_THRESHOLD: size, M_TRIM_THRESHOLD: -1}) for size in LARGEST_KEPT)
     try:
         yield
     finally:
-        if _set({M_TRIM_THRESHOLD: 2 * LARGEST_KEPT}):  # what glibc itself puts beside that M_MMAP_THRESHOLD
+        if _set({M_MMAP_THRESHOLD: usual, M_TRIM_THRESHOLD: 2 * usual}):  # what glibc itself puts beside it
             ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -25,13 +25,14 @@ def bench(
 ) -> None:
     """Seconds, network calls, operations, share of the machine's matrix rate and peak memory, per stage."""
     quiet_libraries()
+    from show1.allocator import kept_freed_memory
     from show1.cascade.settings import STAGES
     from show1.evaluation.costs import Bench, as_record, matrix_rate, table
     from show1.video import whole_file
 
     pipeline = load_model(model, device, dtype)
     pipeline.set_progress_bar_config(disable=True)
-    with tqdm(total=len(STAGES), desc="stages") as bar:
+    with tqdm(total=len(STAGES), desc="stages") as bar, kept_freed_memory():  # as a run has it
         costs = Bench(pipeline, prompt, seed, repeat).run(lambda _: bar.update())
     record = as_record(costs, matrix_rate(pipeline._execution_device, pipeline.keyframes_unet.dtype))
     if output is not None:

@@ -102,6 +102,8 @@ def make_video(
             pipeline, plans = _planned(request, memory, device, dtype, has_image=image is not None, here=not dry_run)
         out.print(str(plans[0]), soft_wrap=True, markup=False)
         if dry_run:
+            if memory is None and plans[0].device.type == "cpu":
+                out.print("without --memory freed memory is kept, which is faster: up to some 60% more will be resident", soft_wrap=True)
             return
         advance = partial(_advance_as_planned, request, plans)
     else:

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from show1.allocator import kept_freed_memory
 from show1.cascade.inputs import upright
 from show1.cascade.settings import STAGES, CascadeSettings
 from show1.errors import DataError, SettingsError
@@ -124,4 +125,5 @@ class Run(RunFolder):
             Show1Error: what is wrong; the state is then `failed`.
         """
         making = Making(self, pipeline, {} if texts is None else texts, until, on_stage)
-        return making.advance(fingerprints(pipeline) if prints is None else prints, on_progress, should_stop)
+        with kept_freed_memory():
+            return making.advance(fingerprints(pipeline) if prints is None else prints, on_progress, should_stop)
