@@ -72,7 +72,7 @@ def read_pictures(path: Path) -> Tensor:
 
 def _write_pictures(path: Path, frames: Tensor, fps: float) -> None:
     with av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"}) as container:
-        stream: Any = container.add_stream("ffv1", rate=Fraction(fps).limit_denominator(1001), options={"threads": "1"})
+        stream: Any = container.add_stream("ffv1", rate=Fraction(fps).limit_denominator(1001), options={"threads": "2"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "bgr0"
         for frame in frames:
