@@ -17,8 +17,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """glibc's malloc.h."""
 LARGE = 2**20
 LARGEST_KEPT = 2**30, 2**25
-"""Blocks from this size on are always given back. The second is the most that M_MMAP_THRESHOLD may be up to glibc 2.34, and what any glibc raises it to
-by itself as blocks are freed."""
+"""Sizes from which blocks are always given back, the best first. The last is all that older versions of glibc take for M_MMAP_THRESHOLD, and what any
+raises it to by itself as blocks are freed."""
 
 
 def without_gaps() -> None:
@@ -50,7 +50,9 @@ def kept_freed_memory() -> Iterator[None]:
         yield
         return
     usual = LARGEST_KEPT[-1]
-    _ = any(_set({M_MMAP_THRESHOLD: size, M_TRIM_THRESHOLD: -1}) for size in LARGEST_KEPT)
+    for size in LARGEST_KEPT:
+        if _set({M_MMAP_THRESHOLD: size, M_TRIM_THRESHOLD: -1}):
+            break
     try:
         yield
     finally:
