@@ -74,7 +74,9 @@ def test_a_smaller_budget_never_gives_an_earlier_plan(weightless: Path, plans: l
 def test_a_dry_run_needs_no_weights_and_makes_nothing(weightless: Path, tmp_path: Path) -> None:
     arguments = ["generate", PROMPT, "-o", str(tmp_path / "v.mp4"), "--model", str(weightless), "--device", "cpu"]
     result = CliRunner().invoke(app, [*arguments, "--memory", "8GB", "--dry-run"])
-    assert result.exit_code == 0 and "predicted peak" in result.output, result.output
+    assert result.exit_code == 0 and "predicted peak" in result.output and "is kept" not in result.output, result.output
+    free = CliRunner().invoke(app, [*arguments, "--dry-run"])
+    assert free.exit_code == 0 and "freed memory is kept" in free.output, free.output
     elsewhere = CliRunner().invoke(app, [*arguments[:-1], "xpu", "--dry-run"])  # a device that is not in this machine
     assert elsewhere.exit_code == 0 and "float16 on xpu" in elsewhere.output, elsewhere.output
     absent = CliRunner().invoke(app, [*arguments[:-1], "xpu", "--memory", "8GB"])

@@ -103,7 +103,7 @@ def make_video(
         out.print(str(plans[0]), soft_wrap=True, markup=False)
         if dry_run:
             if memory is None and plans[0].device.type == "cpu":
-                out.print("without --memory freed memory is kept, which is faster: up to some 60% more will be resident", soft_wrap=True)
+                out.print("without --memory freed memory is kept, which is faster: more than this will be resident", soft_wrap=True)
             return
         advance = partial(_advance_as_planned, request, plans)
     else:
