@@ -113,7 +113,7 @@ def test_mistakes_are_explained(world: EmojiWorld) -> None:
 def test_objects_are_told_from_their_background(world: EmojiWorld) -> None:
     scenes = [Scene(object="car", place=place, motion="left") for place in ("desert", "space")]
     clips = world.render(scenes, [1, 2], frames=3, fps=0.5, height=40, width=64)
-    mask = world.objects_in(clips, scenes, [1, 2])
+    mask = world.objects_in(clips, world.backgrounds(scenes, [1, 2], height=40, width=64))
     assert mask.shape == (2, 1, 3, 40, 64) and set(mask.unique().tolist()) == {0.0, 1.0}
     assert 0.005 < float(mask.mean()) < 0.3
     moved = mask[:, 0, 0] != mask[:, 0, 2]

@@ -6,7 +6,7 @@ Two sources serve the same seam: the emoji world here, and users' own clips in `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -169,16 +169,26 @@ class EmojiClips:
     times: Tensor
     device: torch.device
     sizes: StageSizes = USUAL_SIZES
+    painted: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    """Backgrounds by (width, height), which take the most time of a drawing."""
 
     @property
     def captions(self) -> list[str]:
         return [caption(scene, seed) for scene, seed in zip(self.scenes, self.seeds, strict=True)]
 
     def draw(self, size: tuple[int, int], crop: tuple[int, int, int, int] | None = None) -> Tensor:
-        return self.world.render(self.scenes, self.seeds, times=self.times, height=size[1], width=size[0], crop=crop, device=self.device)
+        backgrounds = None if crop else self._backgrounds(size)
+        asked = {"height": size[1], "width": size[0], "crop": crop, "device": self.device, "backgrounds": backgrounds}
+        return self.world.render(self.scenes, self.seeds, times=self.times, **asked)
 
     def objects_in(self, pictures: Tensor) -> Tensor:
-        return self.world.objects_in(pictures, self.scenes, self.seeds)
+        height, width = pictures.shape[-2:]
+        return self.world.objects_in(pictures, self._backgrounds((width, height)))
+
+    def _backgrounds(self, size: tuple[int, int]) -> Tensor:
+        if size not in self.painted:
+            self.painted[size] = self.world.backgrounds(self.scenes, self.seeds, height=size[1], width=size[0], device=self.device)
+        return self.painted[size]
 
     def array(self, name: str) -> Tensor:
         raise DataError(f"the emoji world holds no '{name}'")

@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _LOW_32_BITS = 0xFFFFFFFF
@@ -19,27 +21,25 @@ class Chance:
     """Uniform numbers for a batch of seeds: row b depends on seeds[b] and the purpose alone."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        wrapped = [seed & 0x7FFFFFFFFFFFFFFF for seed in seeds]
-        self._seeds = torch.tensor(wrapped, dtype=torch.int64)
+        wide = np.array([seed & 0x7FFFFFFFFFFFFFFF for seed in seeds], dtype=np.uint64)
+        low, high = (part.astype(np.uint32) for part in (wide & np.uint64(_LOW_32_BITS), wide >> np.uint64(32)))
+        self._keys = low * np.uint32(0x9E3779B1) + high * np.uint32(0x85EBCA77)
 
     def uniform(self, purpose: str, count: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """float32 [batch, count] in [low, high)."""
-        start = hash_words(purpose) & _LOW_32_BITS
-        keys = (self._seeds & _LOW_32_BITS) * 0x9E3779B1 + (self._seeds >> 32) * 0x85EBCA77 + start
-        keys = _mix(keys & _LOW_32_BITS)
-        bits = _mix((keys[:, None] + torch.arange(count) * 0x27D4EB2F) & _LOW_32_BITS)
-        return (bits >> 8).float() * (2.0**-24 * (high - low)) + low
+        keys = _mix(self._keys + np.uint32(hash_words(purpose) & _LOW_32_BITS))
+        bits = _mix(keys[:, None] + np.arange(count, dtype=np.uint32) * np.uint32(0x27D4EB2F))
+        return torch.from_numpy((bits >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24 * (high - low)) + np.float32(low))
 
     def pick(self, rows: Tensor) -> "Chance":
         """The chance of some rows of the batch."""
         chosen = Chance([])
-        chosen._seeds = self._seeds[rows]
+        chosen._keys = self._keys[rows.numpy()]
         return chosen
 
 
-def _mix(bits: Tensor) -> Tensor:
-    """A well-mixing bijection of 32-bit numbers held in int64 (lowbias32, by Chris Wellons)."""
+def _mix(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """A well-mixing bijection of 32-bit numbers (lowbias32, by Chris Wellons); products wrap around."""
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-        bits = bits ^ (bits >> shift)
-        bits = (bits * factor) & _LOW_32_BITS
-    return bits ^ (bits >> 16)
+        bits = (bits ^ (bits >> np.uint32(shift))) * np.uint32(factor)
+    return bits ^ (bits >> np.uint32(16))

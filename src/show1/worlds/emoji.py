@@ -1,6 +1,6 @@
 """The emoji world: captioned clips of animated emoji, drawn on the fly in torch at any size and frame rate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from show1.errors import DataError
 from show1.worlds.backgrounds import paint_backgrounds
-from show1.worlds.brushes import make_grid
+from show1.worlds.brushes import Grid, make_grid
 from show1.worlds.captions import caption as caption
 from show1.worlds.captions import known_words as known_words
 from show1.worlds.chance import Chance
@@ -22,7 +22,8 @@ from show1.worlds.sprites import SpriteStore
 from show1.worlds.vocabulary import COUNTS, MOTION_TABLE, OBJECT_TABLE, PLACE_TABLE
 
 _VISIBLE = 0.02  # a difference in [-1, 1] that is more than rounding
-_PIXELS_AT_ONCE = 500_000  # drawn together: small pictures share their overhead, large ones stay in the cache
+_PIXELS_AT_ONCE = {"cpu": 500_000}  # drawn together: small pictures share their overhead, large ones stay in the cache
+_MOST_PIXELS_AT_ONCE = 5_000_000  # elsewhere: some hundred bytes each
 
 
 class EmojiWorld:
@@ -62,50 +63,50 @@ class EmojiWorld:
         width: int = 576,
         crop: tuple[int, int, int, int] | None = None,
         device: str | torch.device = "cpu",
+        backgrounds: Tensor | None = None,
     ) -> Tensor:
         """Draws clips: float32 [batch, channel=3, frame, height, width] in [-1, 1].
 
         Each clip is a pure function of its scene and seed, the same at every resolution. times, [frame] or
         [batch, frame] in seconds, overrides frames and fps. crop (top, left, height, width), in pixels of the whole
-        picture, draws that window only.
+        picture, draws that window only. backgrounds are of these clips and this window, where they are painted already.
         """
         if len(scenes) != len(seeds) or not scenes:
             raise DataError(f"Rendering needs one seed for each scene, not {len(seeds)} for {len(scenes)}.")
         for scene in scenes:
             self.sprites.check(scene.object)
         moments = _moments(times, frames, fps, len(scenes))
-        window = _window(crop, height, width)
-        clip_pixels = moments.shape[1] * window[2] * window[3]
-        chunk = max(1, _PIXELS_AT_ONCE // max(1, clip_pixels))
-        clips = torch.empty(len(scenes), 3, moments.shape[1], window[2], window[3], device=device)
-        for first in range(0, len(scenes), chunk):
-            part = slice(first, first + chunk)
-            self._draw(scenes[part], seeds[part], moments[part], (height, width), window, clips[part])
-        return clips
+        grid = _grid(crop, height, width, torch.device(device))
+        if backgrounds is None:
+            backgrounds = self._paint(scenes, seeds, grid)
+        clips = backgrounds[:, :, None].repeat(1, 1, moments.shape[1], 1, 1)
+        for part in _parts(clips):
+            paths = plan_paths(scenes[part], Chance(seeds[part]), moments[part], self.sprites.infos)
+            add_sprites(clips[part], scenes[part], paths, self.sprites, grid)
+        return clips.mul_(2).sub_(1).clamp_(-1, 1)
 
-    def objects_in(self, clips: Tensor, scenes: Sequence[Scene], seeds: Sequence[int]) -> Tensor:
+    def backgrounds(
+        self, scenes: Sequence[Scene], seeds: Sequence[int], *, height: int, width: int, device: str | torch.device = "cpu"
+    ) -> Tensor:
+        """The places of clips without objects: float32 [batch, 3, height, width] in [0, 1]."""
+        return self._paint(scenes, seeds, _grid(None, height, width, torch.device(device)))
+
+    def objects_in(self, clips: Tensor, backgrounds: Tensor) -> Tensor:
         """Where whole rendered clips [batch, 3, frame, height, width] show objects or their shadows: [batch, 1, frame, height, width], 0 or 1."""
-        height, width = clips.shape[-2:]
-        grid = make_grid(height, width, (0, 0, height, width), clips.device)
-        empty = paint_backgrounds(scenes, Chance(seeds), grid).mul_(2).sub_(1)
-        return ((clips - empty[:, :, None]).abs().amax(dim=1, keepdim=True) > _VISIBLE).to(clips.dtype)
+        return ((clips - (backgrounds * 2 - 1)[:, :, None]).abs().amax(dim=1, keepdim=True) > _VISIBLE).to(clips.dtype)
 
-    def _draw(
-        self,
-        scenes: Sequence[Scene],
-        seeds: Sequence[int],
-        times: Tensor,
-        picture: tuple[int, int],
-        window: tuple[int, int, int, int],
-        clips: Tensor,
-    ) -> None:
-        """Fills clips [batch, 3, frame, height, width]."""
-        chance = Chance(seeds)
-        grid = make_grid(*picture, window, clips.device)
-        clips.copy_(paint_backgrounds(scenes, chance, grid)[:, :, None].expand_as(clips))
-        paths = plan_paths(scenes, chance, times, self.sprites.infos)
-        add_sprites(clips, scenes, paths, self.sprites, grid)
-        clips.mul_(2).sub_(1).clamp_(-1, 1)
+    def _paint(self, scenes: Sequence[Scene], seeds: Sequence[int], grid: Grid) -> Tensor:
+        painted = torch.empty(len(scenes), 3, len(grid.y), len(grid.x), device=grid.x.device)
+        for part in _parts(painted):
+            painted[part] = paint_backgrounds(scenes[part], Chance(seeds[part]), grid)
+        return painted
+
+
+def _parts(pictures: Tensor) -> Iterator[slice]:
+    """Rows of pictures [batch, 3, ...] that are drawn together."""
+    most = _PIXELS_AT_ONCE.get(pictures.device.type, _MOST_PIXELS_AT_ONCE)
+    chunk = max(1, most // max(1, pictures[0, 0].numel()))
+    return (slice(first, first + chunk) for first in range(0, len(pictures), chunk))
 
 
 def _chosen(kind: str, asked: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -131,10 +132,11 @@ def _moments(times: Tensor | None, frames: int, fps: float, batch: int) -> Tenso
     return times
 
 
-def _window(crop: tuple[int, int, int, int] | None, height: int, width: int) -> tuple[int, int, int, int]:
+def _grid(crop: tuple[int, int, int, int] | None, height: int, width: int, device: torch.device) -> Grid:
+    """The pixels of a window of a picture."""
     if height < 1 or width < 1:
         raise DataError(f"A picture of {width}x{height} cannot be drawn.")
     top, left, rows, columns = crop or (0, 0, height, width)
     if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
         raise DataError(f"The crop {crop} (top, left, height, width) does not lie in a picture of {width}x{height}.")
-    return top, left, rows, columns
+    return make_grid(height, width, (top, left, rows, columns), device)
