@@ -107,12 +107,18 @@ def work(name: str, job: Job) -> None:
         calls.free()
     if COMPILED not in job.ways:
         return
-    with suppress(threading.BrokenBarrierError):
-        job.met.wait()
+    together(job)
     with calls.failures("compiled"):
         calls.compile()
+    together(job)  # inductor tries its kernels on the device at a network's first call
     with job.turn, calls.failures("compiled"):
         calls.compiled()
+
+
+def together(job: Job) -> None:
+    """Wait for the other networks, where they still run."""
+    with suppress(threading.BrokenBarrierError):
+        job.met.wait()
 
 
 class Calls:

@@ -172,7 +172,7 @@ class Alone:
         clip = pipeline.latent_tokenizer.model_max_length, pipeline.latent_unet.config.cross_attention_dim
         sizes = {"prompt_embeds": text, "negative_prompt_embeds": text, "latent_prompt_embeds": clip, "latent_negative_prompt_embeds": clip}
         self.texts = {name: torch.randn(1, *size).to(dtype) for name, size in sizes.items()}
-        own = [name for name in NETWORKS if name in OWN_COMPONENTS[stage]]
+        own = [name for name in NETWORKS if name in OWN_COMPONENTS[stage] and "text_encoder" not in name]  # the texts are given
         pipeline.register_modules(**{name: make_network(name, asked.tiny, asked.device, dtype).cpu() for name in own})
         self.given: dict[str, torch.Tensor] = {}
         if stage != STAGES[0]:

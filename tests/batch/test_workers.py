@@ -32,10 +32,12 @@ def row(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_worker_holds_its_own_networks_only(saved_pipeline: Path, stage: str) -> None:
-    pipeline = load_stage(str(saved_pipeline), stage, "cpu")
+    pipeline = load_stage(str(saved_pipeline), stage, "cpu", compiled=True)
     networks = {name for name, part in pipeline.components.items() if isinstance(part, (nn.Module, Outline))}
     loaded = {name for name in networks if isinstance(pipeline.components[name], nn.Module)}
     assert len(networks) == 8 and loaded == networks & set(OWN_COMPONENTS[stage])
+    compiled = {name for name in loaded if "forward" in vars(pipeline.components[name])}
+    assert compiled == {name for name in loaded if name.endswith("_unet")}, "at their first call"
 
 
 def test_stages_made_apart_are_the_run_made_at_once(plan: Plan, pipeline: Show1Pipeline, saved_pipeline: Path) -> None:

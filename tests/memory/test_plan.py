@@ -81,6 +81,8 @@ def test_a_dry_run_needs_no_weights_and_makes_nothing(weightless: Path, tmp_path
     assert elsewhere.exit_code == 0 and "float16 on xpu" in elsewhere.output, elsewhere.output
     absent = CliRunner().invoke(app, [*arguments[:-1], "xpu", "--memory", "8GB"])
     assert absent.exit_code == 1 and "cannot be used here" in " ".join(absent.output.split()), absent.output
+    compiled = CliRunner().invoke(app, [*arguments, "--memory", "8GB", "--compile"])
+    assert compiled.exit_code == 1 and "without --memory" in " ".join(compiled.output.split())
     refused = CliRunner().invoke(app, [*arguments, "--memory", "10MB", "--dry-run"])
     assert refused.exit_code == 1 and "the smallest plan needs" in " ".join(refused.output.split()), refused.output
     assert not any(tmp_path.iterdir())

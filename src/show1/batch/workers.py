@@ -54,6 +54,8 @@ class Plan:
     """cuda, mps or cpu; chosen by every worker where None."""
     dtype: str | None = None
     """float32, float16 or bfloat16; what suits the device where None."""
+    compiled: bool = False
+    """Have torch compile the denoising networks."""
     threads: int = 1
     """Threads of torch in every worker. Another number can change the last bits of float sums, and so a video's bytes."""
     retries: int = 1
@@ -62,11 +64,14 @@ class Plan:
     """Keep the runs of finished videos."""
 
 
-def load_stage(model: str, stage: str | None, device: str | None = None, dtype: str | None = None) -> Show1Pipeline:
+def load_stage(
+    model: str, stage: str | None, device: str | None = None, dtype: str | None = None, *, compiled: bool = False
+) -> Show1Pipeline:
     """A model of which only one stage can be run; only that stage's weights are in memory (with T5 in the keyframe stage).
 
     Args:
         stage: None for outlines alone, enough to check requests.
+        compiled: have torch compile the denoising networks.
 
     Raises:
         CheckpointError: what is missing or does not fit.
@@ -76,7 +81,7 @@ def load_stage(model: str, stage: str | None, device: str | None = None, dtype: 
     others = [part for other, parts in OWN_COMPONENTS.items() if other != stage for part in parts]
     pipeline: Show1Pipeline = read_model(model, kind, outlines=[part for part in others if part in NETWORKS])
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(where)
+    return (pipeline.compile_networks() if compiled else pipeline).to(where)
 
 
 class StageWorker:
@@ -93,7 +98,7 @@ class StageWorker:
     @cached_property
     def pipeline(self) -> Show1Pipeline:
         """The stage's networks, loaded when the first run comes."""
-        pipeline = load_stage(self.plan.model, self.stage, self.plan.device, self.plan.dtype)
+        pipeline = load_stage(self.plan.model, self.stage, self.plan.device, self.plan.dtype, compiled=self.plan.compiled)
         self.prints = fingerprints(pipeline)
         if self.stage == "keyframes" and pipeline.load_text_encoder is not None:  # kept: it is needed for every prompt
             pipeline.register_modules(text_encoder=pipeline.load_text_encoder().to(pipeline.device))

@@ -43,7 +43,14 @@ ROOM = 8 * 10**9
 predicted to need 12 GB in place of 28."""
 
 
-def load_model(model: str | None, device: str | None = None, dtype: str | None = None, adapters: Mapping[str, float] | None = None) -> Any:
+def load_model(
+    model: str | None,
+    device: str | None = None,
+    dtype: str | None = None,
+    adapters: Mapping[str, float] | None = None,
+    *,
+    compiled: bool = False,
+) -> Any:
     """A pipeline on its device: all of it, or each network for its turn (see `put`).
 
     Args:
@@ -51,13 +58,15 @@ def load_model(model: str | None, device: str | None = None, dtype: str | None =
         device: cuda, mps, cpu, ...; the best there is where not given.
         dtype: float32, float16 or bfloat16; what suits the device where not given.
         adapters: folders of adapters to mix in, each with its weight.
+        compiled: have torch compile the denoising networks, see `Show1Pipeline.compile_networks`.
 
     Raises:
         SettingsError: a device or dtype that cannot be used.
         CheckpointError: there is no such model or adapter, or it is damaged.
     """
     where, kind = chosen_place(device, dtype)
-    return put(read_model(model, kind, adapters=adapters), where)
+    pipeline = read_model(model, kind, adapters=adapters)
+    return put(pipeline.compile_networks() if compiled else pipeline, where)
 
 
 def put(pipeline: Any, device: Any) -> Any:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -122,6 +122,25 @@ class Show1Pipeline(WithAdapters, Shareable, Offloadable):
         self.thrift = thrift
         if works_in_tiles(self.vae):
             (self.vae.enable_tiling if thrift.tiling else self.vae.disable_tiling)()
+
+    def compile_networks(self, **options: Any) -> Self:
+        """Have torch compile each denoising network at its first call, anew for every shape it meets.
+
+        That takes minutes for large networks, and pays where many videos of one size are made on a GPU. Results differ in the last bits.
+        Call it before `.to` or offloading; networks whose layers move one by one (`enable_group_offload`) gain nothing.
+
+        Args:
+            options: of `torch.compile`, such as `mode="max-autotune"`.
+
+        Returns:
+            The pipeline, whose calls raise SettingsError where there is no compiler for its device.
+        """
+        from show1.cascade.compiling import compiled
+
+        for name, network in self.components.items():
+            if name.endswith("_unet") and isinstance(network, nn.Module):  # and no outline
+                network.forward = compiled(name, network.forward, **options)
+        return self
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path | None = None, **options: Any) -> Show1Pipeline:

@@ -35,6 +35,7 @@ def batch(
     keep_runs: Annotated[bool, typer.Option("--keep-runs", help="Keep every video's run, with all its stages.")] = False,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by each worker where not given.")] = None,
     dtype: options.Dtype = None,
+    compile: options.Compile = False,
 ) -> None:
     """Make the videos of many prompts, each the same as `show1 generate` makes it. Stopped, the same command goes on."""
     numbers = {"steps": number_or_table(steps, int, "--steps"), "guidance": number_or_table(guidance, float, "--guidance")}
@@ -54,7 +55,7 @@ def batch(
     jobs, bad = read_prompts(prompts, defaults, outline.settings, lambda request: request.check(outline))
     _tell_lines(bad)
     _tell_unknown_words(outline, [job.request.prompt for job in jobs])
-    how: dict[str, Any] = {"device": device, "dtype": dtype, "retries": retries, "keep_runs": keep_runs}
+    how: dict[str, Any] = {"device": device, "dtype": dtype, "compiled": compile, "retries": retries, "keep_runs": keep_runs}
     plan = Plan(root="", token="", model=name, stop_after=stop_after, threads=threads or torch.get_num_threads(), **how)
     made = Batch(output, jobs, bad, plan, outline.settings)
     _make(made, workers, address)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from show1.cli import options
 from show1.cli.common import err, for_people, go_on, load_model, named_adapters, named_model, number_or_table, out, quiet_libraries
+from show1.errors import SettingsError
 
 STARTED = time.perf_counter()
 
@@ -35,12 +36,13 @@ def generate(
     dtype: options.Dtype = None,
     memory: options.Memory = None,
     dry_run: options.DryRun = False,
+    compile: options.Compile = False,
 ) -> None:
     """Make a video from a sentence. Stopped or killed, it goes on with `show1 resume`."""
     asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
     asked["adapters"] = named_adapters(adapter)
     place: dict[str, Any] = {"run_folder": run_folder, "save_stages": save_stages}
-    make_video(output, asked, model, steps, guidance, device, dtype, memory, dry_run=dry_run, **place)
+    make_video(output, asked, model, steps, guidance, device, dtype, memory, dry_run=dry_run, compiled=compile, **place)
 
 
 @for_people
@@ -61,6 +63,7 @@ def animate(
     dtype: options.Dtype = None,
     memory: options.Memory = None,
     dry_run: options.DryRun = False,
+    compile: options.Compile = False,
 ) -> None:
     """Make a video that starts from a picture."""
     from show1.video import read_image
@@ -68,7 +71,8 @@ def animate(
     first = read_image(image)
     asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
     asked["adapters"] = named_adapters(adapter)
-    make_video(output, asked, model, steps, guidance, device, dtype, memory, dry_run=dry_run, run_folder=run_folder, image=first)
+    place: dict[str, Any] = {"run_folder": run_folder, "image": first}
+    make_video(output, asked, model, steps, guidance, device, dtype, memory, dry_run=dry_run, compiled=compile, **place)
 
 
 def make_video(
@@ -82,6 +86,7 @@ def make_video(
     memory: str | None,
     *,
     dry_run: bool,
+    compiled: bool,
     run_folder: Path | None,
     save_stages: bool = False,
     image: Any = None,
@@ -91,6 +96,8 @@ def make_video(
 
     check_ending(output)
     numbers = {"steps": number_or_table(steps, int, "--steps"), "guidance": number_or_table(guidance, float, "--guidance")}
+    if compiled and (memory is not None or dry_run):
+        raise SettingsError("what compiled networks need is not predicted: use --compile without --memory and --dry-run")
     quiet_libraries()
     from show1.runs.places import place_for
     from show1.runs.request import Request
@@ -107,7 +114,7 @@ def make_video(
             return
         advance = partial(_advance_as_planned, request, plans)
     else:
-        pipeline = load_model(request.model, device, dtype, request.adapters)
+        pipeline = load_model(request.model, device, dtype, request.adapters, compiled=compiled)
         request.check(pipeline)  # refused before anything is written
         advance = partial(_advance, pipeline)
     _tell_unknown_words(pipeline, request.prompt)

@@ -23,6 +23,10 @@ VideoFile = Annotated[Path, typer.Option("--output", "-o", help="The video file:
 RunFolder = Annotated[Path | None, typer.Option("--run", help="The run's folder; beside the output, named after it, where not given.")]
 Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; chosen by itself where not given.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; what suits the device where not given.")]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="Let torch compile the networks: for many videos of one size on a GPU; the first takes minutes longer."),
+]
 Memory = Annotated[str | None, typer.Option(help="Memory to stay within, such as 8GB: of this process, or of the GPU.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how it would run and what memory it would need.")]
 Sprites = Annotated[Path | None, typer.Option(help="The emoji world's sprites, see `show1 data sprites`.")]

@@ -75,6 +75,7 @@ def explore(
     frames: options.Frames = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    compile: options.Compile = False,
 ) -> None:
     """Make only the keyframes of many seeds and a contact sheet to choose from."""
     numbers = {"steps": number_or_table(steps, int, "--steps"), "guidance": number_or_table(guidance, float, "--guidance")}
@@ -86,7 +87,7 @@ def explore(
     request = Request(
         prompt=prompt, negative_prompt=negative_prompt, model=named_model(model), frames=frames, adapters=named_adapters(adapter), **numbers
     )
-    pipeline = load_model(request.model, device, dtype, request.adapters)
+    pipeline = load_model(request.model, device, dtype, request.adapters, compiled=compile)
     pipeline.set_progress_bar_config(disable=True)
     request.check(pipeline)  # refused before anything is written
     folder = open_exploration(output, request)

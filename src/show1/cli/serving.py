@@ -37,6 +37,7 @@ def serve(
     threads: Annotated[int | None, typer.Option(help="CPU threads of each worker.", min=1)] = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    compile: options.Compile = False,
     page: Annotated[bool, typer.Option(help="Also show the web page, at /ui.")] = True,
 ) -> None:
     """Serve videos over HTTP, as OpenAI's Videos API does."""
@@ -54,6 +55,7 @@ def serve(
         threads=threads,
         device=device,
         dtype=dtype,
+        compiled=compile,
         page=page,
     )
 

@@ -40,6 +40,7 @@ class Serving:
     threads: int | None = None
     device: str | None = None
     dtype: str | None = None
+    compiled: bool = False
     page: bool = True
     browser: bool = False
     max_request_bytes: int = 10_000_000
@@ -102,7 +103,8 @@ def serve(how: Serving, tell: Callable[[str], object] = lambda url: None) -> Non
 
 def _worker_options(how: Serving) -> list[str]:
     values = {"--model": how.model, "--device": how.device, "--dtype": how.dtype, "--threads": how.threads}
-    return [text for name, value in values.items() if value is not None for text in (name, str(value))]
+    options = [text for name, value in values.items() if value is not None for text in (name, str(value))]
+    return [*options, *(["--compile"] if how.compiled else [])]
 
 
 def _listen(host: str, port: int) -> socket.socket:

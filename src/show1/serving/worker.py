@@ -114,7 +114,7 @@ class _Report:
         return self.cancelled or self.stopping.is_set()
 
 
-def _load(offer: Offer, device: str | None, dtype: str | None, threads: int | None) -> Any:
+def _load(offer: Offer, device: str | None, dtype: str | None, threads: int | None, *, compiled: bool) -> Any:
     import torch
 
     from show1.cascade.loading import load_model, quiet_libraries
@@ -123,7 +123,7 @@ def _load(offer: Offer, device: str | None, dtype: str | None, threads: int | No
     quiet_libraries()
     if threads:
         torch.set_num_threads(threads)
-    return Engine(load_model(offer.location, device, dtype))
+    return Engine(load_model(offer.location, device, dtype, compiled=compiled))
 
 
 def _leave_with_server() -> None:
@@ -145,13 +145,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device")
     parser.add_argument("--dtype")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--compile", action="store_true")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="worker: %(message)s")
     _leave_with_server()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server, which tells its workers
     try:
         offer = read_offer(chosen.model)
-        worker = Worker(JobStore(chosen.store), offer.name, _load(offer, chosen.device, chosen.dtype, chosen.threads))
+        engine = _load(offer, chosen.device, chosen.dtype, chosen.threads, compiled=chosen.compile)
+        worker = Worker(JobStore(chosen.store), offer.name, engine)
     except Show1Error as error:
         sys.exit(f"error: {error}")
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
