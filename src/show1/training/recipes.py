@@ -27,7 +27,8 @@ USUAL: dict[str, Any] = {
     "checkpoint_every": 50,
     "keep_checkpoints": 1,
 }
-MOTION: dict[str, Any] = {"steps": 300, "batch_size": 1, "learning_rate": 2e-3, "min_timestep": 300, "moving_weight": 8.0}
+MOTION: dict[str, Any] = {"steps": 400, "batch_size": 1, "learning_rate": 1e-3, "moving_weight": 8.0}
+"""Taught at all timesteps, at which it acts: at noisy ones alone it cost objects."""
 STYLE: dict[str, Any] = {"steps": 300, "batch_size": 8, "learning_rate": 5e-4, "decay_steps": 150, "crop": (128, 128)}
 LEARNERS = {"motion": ("keyframes", "keyframes_unet"), "style": ("vae", "vae")}
 """The stage that learns each kind, and its network's name in a pipeline."""
@@ -65,8 +66,7 @@ def recipe(kind: str, network: Mapping[str, Any]) -> tuple[AdapterConfig, dict[s
         widths = network.get("decoder_block_out_channels") or network["block_out_channels"]
         return AdapterConfig(layers=("decoder",), rank=0 if max(widths) <= NARROW else 16), dict(STYLE)
     if network.get("class_embed_type") == "timestep":
-        rates = {"temporal-attention": MOTION["learning_rate"] / 2}  # at the whole rate it learns the clip's object and place too
-        return AdapterConfig(layers=("moments", "temporal-attention")), {**MOTION, "layout_weight": 1.0, "rates": rates}
+        return AdapterConfig(layers=("moments", "temporal-attention")), {**MOTION, "layout_weight": 1.0}
     return AdapterConfig(layers=("temporal-attention",)), dict(MOTION)
 
 
@@ -81,9 +81,6 @@ def make_config(asked: Asked, folder: Path, source: Path) -> TrainConfig:
     stage, component = LEARNERS[asked.kind]
     adapter, usual = recipe(asked.kind, read_json(folder / component / "config.json"))
     changes = given(asked.changes or {})
-    if "learning_rate" in changes and "rates" in usual:  # groups keep their share of the learning rate
-        times = changes["learning_rate"] / usual["learning_rate"]
-        usual["rates"] = {group: rate * times for group, rate in usual["rates"].items()}
     settings = CascadeSettings.from_dict(read_json(folder / "model_index.json")["settings"])
     about = given({"kind": asked.kind, "prompt": asked.prompt, "base_model": asked.base_model, "show1": __version__})
     values: dict[str, Any] = {
