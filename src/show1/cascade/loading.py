@@ -17,7 +17,8 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.basicConfig(level=logging.WARNING, format="note: %(message)s")
     warnings.filterwarnings("ignore", category=FutureWarning)
-    for name in ("torchao", "torch.utils._pytree"):  # diffusers imports torchao where it is installed
+    warnings.filterwarnings("ignore", module=r"torch\._(dynamo|inductor)")
+    for name in ("torchao", "torch.utils._pytree", "torch._dynamo", "torch._inductor"):  # diffusers imports torchao where it is installed
         logging.getLogger(name).setLevel(logging.ERROR)
     import diffusers
     import transformers
