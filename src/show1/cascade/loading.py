@@ -18,7 +18,7 @@ def quiet_libraries() -> None:
     logging.basicConfig(level=logging.WARNING, format="note: %(message)s")
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", module=r"torch\._(dynamo|inductor)")
-    for name in ("torchao", "torch.utils._pytree", "torch._dynamo", "torch._inductor"):  # diffusers imports torchao where it is installed
+    for name in ("torchao", "torch.utils._pytree"):  # diffusers imports torchao where it is installed
         logging.getLogger(name).setLevel(logging.ERROR)
     import diffusers
     import transformers

@@ -22,8 +22,8 @@ from show1.worlds.sprites import SpriteStore
 from show1.worlds.vocabulary import COUNTS, MOTION_TABLE, OBJECT_TABLE, PLACE_TABLE
 
 _VISIBLE = 0.02  # a difference in [-1, 1] that is more than rounding
-_PIXELS_AT_ONCE = {"cpu": 500_000}  # drawn together: small pictures share their overhead, large ones stay in the cache
-_MOST_PIXELS_AT_ONCE = 5_000_000  # elsewhere: some hundred bytes each
+_PIXELS_AT_ONCE = 500_000  # drawn together: small pictures share their overhead, large ones stay in a CPU's cache
+_MOST_PIXELS_AT_ONCE = 5_000_000  # on a GPU: some hundred bytes each
 
 
 class EmojiWorld:
@@ -104,7 +104,7 @@ class EmojiWorld:
 
 def _parts(pictures: Tensor) -> Iterator[slice]:
     """Rows of pictures [batch, 3, ...] that are drawn together."""
-    most = _PIXELS_AT_ONCE.get(pictures.device.type, _MOST_PIXELS_AT_ONCE)
+    most = _PIXELS_AT_ONCE if pictures.device.type == "cpu" else _MOST_PIXELS_AT_ONCE
     chunk = max(1, most // max(1, pictures[0, 0].numel()))
     return (slice(first, first + chunk) for first in range(0, len(pictures), chunk))
 
