@@ -117,7 +117,7 @@ def test_the_command_writes_readings_tables_and_failures(evaluate: Callable[...,
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [(["--prompts", "nowhere.jsonl"], "held-out, seen, both, paraphrases or a file"), (["--ceilings", 1], "--sprites")],
+    [(["--prompts", "nowhere.jsonl"], "held-out, seen, both, paraphrases, sentences or a file"), (["--ceilings", 1], "--sprites")],
 )
 def test_what_cannot_be_measured_is_said(evaluate: Callable[..., Result], arguments: list[object], reason: str) -> None:
     result = evaluate(*arguments)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from show1.errors import DataError
-from show1.evaluation.prompts import PARAPHRASES, file_prompts, world_prompts
+from show1.evaluation.prompts import WRITTEN, file_prompts, world_prompts
 from show1.worlds.attributes import attributes, world_labels
 from show1.worlds.scenes import is_held_out
 from show1.worlds.vocabulary import MOTION_TABLE, OBJECT_TABLE, PLACE_TABLE
@@ -63,8 +63,9 @@ def test_files_that_cannot_be_used_say_why(tmp_path: Path, text: str, reason: st
         file_prompts(tmp_path / "nowhere.jsonl", seed=0)
 
 
-def test_paraphrases_ask_for_what_the_world_has() -> None:
-    asked = file_prompts(PARAPHRASES, seed=0)
+@pytest.mark.parametrize("name", WRITTEN)
+def test_written_prompts_ask_for_what_the_world_has(name: str) -> None:
+    asked = file_prompts(WRITTEN[name], seed=0)
     labels = world_labels(list(OBJECT_TABLE), list(PLACE_TABLE), list(MOTION_TABLE), 3)
     assert len({one.prompt for one in asked}) == 100
     assert all(value in labels[name] for one in asked for name, value in one.wanted.items())

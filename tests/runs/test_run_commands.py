@@ -137,6 +137,22 @@ def test_seeds_are_explored_and_one_is_taken_to_full_size(saved_pipeline: Path, 
     assert (tmp_path / "explore-2" / "contact-sheet.png").is_file()
 
 
+def test_a_run_keeps_to_its_memory_budget_when_it_goes_on(saved_pipeline: Path, tmp_path: Path, said: Path) -> None:
+    folder = tmp_path / "v.run"
+    begun = asked(saved_pipeline, tmp_path / "v.mp4", "--memory", "3GB", "--steps", 2, "--dtype", "float32", "--stop-after", "keyframes")
+    for arguments, budget in ((begun, 3 * 10**9), (["resume", folder, "--stop-after", "interpolation"], 3 * 10**9)):
+        process = processes.show1(*arguments, said=said)
+        process.join(120)
+        assert process.exitcode == 0 and "predicted peak" in said.read_text(), said.read_text()
+        assert Run.open(folder).read()["machine"]["memory"] == budget
+        said.write_text("")
+    refused = show1("resume", folder, "--stop-after", "latent", "--memory", "10MB")
+    assert refused.exit_code == 1 and "the smallest plan needs" in " ".join(refused.output.split()), refused.output
+    refused = show1("resume", folder, "--memory", "3GB", "--compile")
+    assert refused.exit_code == 1 and "without --memory" in " ".join(refused.output.split()), refused.output
+    assert Run.open(folder).finished == ["keyframes", "interpolation"]
+
+
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     result = show1("resume", tmp_path / "nowhere.mp4")
     assert result.exit_code == 1 and "neither a run's folder" in " ".join(result.output.split())

@@ -1,17 +1,13 @@
 """Words that T5 was never taught are read as words that it was."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from test_runs import SETTINGS
 from transformers import T5EncoderModel, T5Tokenizer
 
-from show1 import Show1Pipeline
 from show1.errors import SettingsError
 from show1.models.loading import load_tokenizer, load_transformer
-from show1.training.assemble import assemble_pipeline
 from show1.training.synonyms import read_synonyms, widen
 
 MEANT = {"automobile": "car", "leftwards": "left", "airplane": "zeppelin"}
@@ -34,18 +30,6 @@ def test_a_synonym_is_read_as_what_it_means_and_known_words_as_ever(runs: Path, 
     assert spelled.shape[1] > 2 * before.shape[1], "letters filled the prompt before"
     assert torch.equal(embeddings(wide, encoder, "a qwxy car"), embeddings(wide, encoder, "a the car")), "other words are one neutral word"
     assert "▁airplane" not in wide.get_vocab(), "what a synonym means must be known"
-
-
-def test_a_pipeline_is_assembled_with_synonyms(runs: Path, tmp_path: Path) -> None:
-    (tmp_path / "settings.toml").write_text(SETTINGS)
-    (tmp_path / "synonyms.json").write_text(json.dumps(MEANT))
-    folder = assemble_pipeline(runs, tmp_path / "settings.toml", tmp_path / "pipeline", synonyms=tmp_path / "synonyms.json")
-    pipe = Show1Pipeline.from_pretrained(folder)
-    pipe.set_progress_bar_config(disable=True)
-    assert pipe.unknown_words("an automobile and a zebra") == ["an", "zebra"]
-    made = [pipe(prompt, seed=1, stop_after="keyframes", output_type="pt").keyframes for prompt in ("a car", "a automobile")]
-    assert made[0] is not None and made[1] is not None and torch.equal(made[0], made[1])
-    assert (folder / "tokenizer" / "spiece.model").stat().st_size > 0
 
 
 def test_a_file_of_other_things_is_refused(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def recogniser(
 def alignment(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the readings; a run that is there goes on.")],
     model: options.Model = None,
-    prompts: Annotated[str, typer.Option(help="held-out, seen, both, paraphrases, or a file of JSON lines.")] = "both",
+    prompts: Annotated[str, typer.Option(help="held-out, seen, both, paraphrases, sentences, or a file of JSON lines.")] = "both",
     samples: Annotated[int, typer.Option(min=1, help="Prompts of each kind.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same prompts and videos.")] = 0,
     stop_after: options.StopAfter = "latent",
@@ -102,16 +102,17 @@ def compare(
 
 
 def _prompts(prompts: str, labels: dict[str, list[str]], samples: int, seed: int) -> list[Asked]:
-    from show1.evaluation.prompts import PARAPHRASES, SPLITS, file_prompts, world_prompts
+    from show1.evaluation.prompts import SPLITS, WRITTEN, file_prompts, world_prompts
 
     groups = list(SPLITS) if prompts == "both" else [prompts]
     if set(groups) <= set(SPLITS):
         return [one for group in groups for one in world_prompts(labels, group, samples, seed)]
-    if prompts == "paraphrases":
-        return file_prompts(PARAPHRASES, seed)
-    if not Path(prompts).is_file():
-        raise SettingsError(f"--prompts takes held-out, seen, both, paraphrases or a file of JSON lines; there is no file '{prompts}'")
-    return file_prompts(Path(prompts), seed)
+    path = WRITTEN.get(prompts, Path(prompts))
+    if not path.is_file():
+        raise SettingsError(
+            f"--prompts takes held-out, seen, both, {', '.join(WRITTEN)} or a file of JSON lines; there is no file '{prompts}'"
+        )
+    return file_prompts(path, seed)
 
 
 def _ceiling_prompts(labels: dict[str, list[str]], samples: int, seed: int) -> list[Asked]:

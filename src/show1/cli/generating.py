@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,8 @@ import typer
 from rich.table import Table
 
 from show1.cli import options
-from show1.cli.common import err, for_people, go_on, load_model, named_adapters, named_model, number_or_table, out, quiet_libraries
+from show1.cli.common import err, for_people, go_on, named_adapters, named_model, number_or_table, out, quiet_libraries
+from show1.cli.means import NOT_PREDICTED, Means
 from show1.errors import SettingsError
 
 STARTED = time.perf_counter()
@@ -42,7 +42,8 @@ def generate(
     asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
     asked["adapters"] = named_adapters(adapter)
     place: dict[str, Any] = {"run_folder": run_folder, "save_stages": save_stages}
-    make_video(output, asked, model, steps, guidance, device, dtype, memory, dry_run=dry_run, compiled=compile, **place)
+    how = Means(device=device, dtype=dtype, memory=memory, compiled=compile)
+    make_video(output, asked, model, steps, guidance, how, dry_run=dry_run, **place)
 
 
 @for_people
@@ -72,7 +73,8 @@ def animate(
     asked: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "seed": seed, "stop_after": stop_after, "frames": frames}
     asked["adapters"] = named_adapters(adapter)
     place: dict[str, Any] = {"run_folder": run_folder, "image": first}
-    make_video(output, asked, model, steps, guidance, device, dtype, memory, dry_run=dry_run, compiled=compile, **place)
+    how = Means(device=device, dtype=dtype, memory=memory, compiled=compile)
+    make_video(output, asked, model, steps, guidance, how, dry_run=dry_run, **place)
 
 
 def make_video(
@@ -81,12 +83,9 @@ def make_video(
     model: str | None,
     steps: str | None,
     guidance: str | None,
-    device: str | None,
-    dtype: str | None,
-    memory: str | None,
+    how: Means,
     *,
     dry_run: bool,
-    compiled: bool,
     run_folder: Path | None,
     save_stages: bool = False,
     image: Any = None,
@@ -96,27 +95,15 @@ def make_video(
 
     check_ending(output)
     numbers = {"steps": number_or_table(steps, int, "--steps"), "guidance": number_or_table(guidance, float, "--guidance")}
-    if compiled and (memory is not None or dry_run):
-        raise SettingsError("what compiled networks need is not predicted: use --compile without --memory and --dry-run")
     quiet_libraries()
     from show1.runs.places import place_for
     from show1.runs.request import Request
 
     request = Request(model=named_model(model), ending=output.suffix.lower(), **numbers, **asked)
-    advance: Callable[[Any], object]
-    if memory is not None or dry_run:
-        with err.status("counting what each stage will need"):  # half a minute for the published sizes
-            pipeline, plans = _planned(request, memory, device, dtype, has_image=image is not None, here=not dry_run)
-        out.print(str(plans[0]), soft_wrap=True, markup=False)
-        if dry_run:
-            if memory is None and plans[0].device.type == "cpu":
-                out.print("without --memory freed memory is kept, which is faster: more than this will be resident", soft_wrap=True)
-            return
-        advance = partial(_advance_as_planned, request, plans)
-    else:
-        pipeline = load_model(request.model, device, dtype, request.adapters, compiled=compiled)
-        request.check(pipeline)  # refused before anything is written
-        advance = partial(_advance, pipeline)
+    if dry_run:
+        _tell_plan(how, request, has_image=image is not None)
+        return
+    pipeline, advance = how.ready(request, has_image=image is not None)
     _tell_unknown_words(pipeline, request.prompt)
     loaded = time.perf_counter()
     run = place_for(output, request, run_folder, image)
@@ -129,36 +116,14 @@ def make_video(
     out.print(f"{output} · seed {run.request.seed} · {told} · run in {run.folder}", soft_wrap=True, markup=False)
 
 
-def _advance(pipeline: Any, run: Any) -> None:
-    run.advance(pipeline)
-
-
-def _advance_as_planned(request: Any, plans: list[Any], run: Any) -> None:
-    """Let a run go on by the first of some plans, or by a later one where memory runs out."""
-    from show1.allocator import return_freed_memory
-    from show1.cascade.loading import read_model
-    from show1.memory.within import advance_within
-
-    return_freed_memory()
-
-    def load(plan: Any, outlines: Collection[str]) -> Any:
-        return read_model(request.model, plan.dtype, outlines, request.adapters, int8_text=plan.int8_text)
-
-    advance_within(run, plans, load)
-
-
-def _planned(
-    request: Any, memory: str | None, device: str | None, dtype: str | None, *, has_image: bool, here: bool
-) -> tuple[Any, list[Any]]:
-    """The model without weights, and the plans for a request that fit; the default, without a budget."""
-    from show1.cascade.loading import load_outlines
-    from show1.memory.plan import Planner, bytes_of
-
-    budget = None if memory is None else bytes_of(memory)
-    outlines, where, kind = load_outlines(request.model, device, dtype, here=here)
-    settings = request.check(outlines)
-    planner = Planner(outlines, settings, where, kind, request.stop_after, fixed_dtype=dtype is not None, has_image=has_image)
-    return outlines, [planner.default()] if budget is None else planner.within(budget)
+def _tell_plan(how: Means, request: Any, *, has_image: bool) -> None:
+    """Say how a request would be made and what memory it would need."""
+    if how.compiled:
+        raise SettingsError(NOT_PREDICTED)
+    _, plans = how.plans(request, has_image=has_image, here=False)
+    out.print(str(plans[0]), soft_wrap=True, markup=False)
+    if how.memory is None and plans[0].device.type == "cpu":
+        out.print("without --memory freed memory is kept, which is faster: more than this will be resident", soft_wrap=True)
 
 
 def _save_stages(run: Any, output: Path) -> None:

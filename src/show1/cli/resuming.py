@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from show1.cli import options
 from show1.cli.common import for_people, go_on, load_model, named_adapters, named_model, number_or_table, out, quiet_libraries
+from show1.cli.means import Means
 
 
 @for_people
@@ -28,6 +29,8 @@ def resume(
     model: Annotated[str | None, typer.Option(help="Another model than the run's.")] = None,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu; the run's own where not given.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; the run's own where not given.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory to stay within, such as 8GB; the run's own where not given.")] = None,
+    compile: options.Compile = False,
 ) -> None:
     """Go on with a run after its last finished stage, or make anew what a change asks for."""
     changes: dict[str, Any] = {"prompt": prompt, "negative_prompt": negative_prompt, "frames": frames}
@@ -48,11 +51,9 @@ def resume(
         check_ending(output)
         changes |= {"output": relative(output, opened.folder), "ending": output.suffix.lower()}
     opened.change(from_stage, stop_after=stop_after, model=None if model is None else named_model(model), **changes)
-    made = opened.read()
-    device = device or _usable(made.get("machine", {}).get("device"))
-    pipeline = load_model(opened.request.model, device, dtype or made.get("model", {}).get("dtype"), opened.request.adapters)
+    _, advance = _means(opened.read(), device, dtype, memory, compile).ready(opened.request, has_image=opened.request.image is not None)
     made_now: list[str] = []
-    go_on(opened, partial(opened.advance, pipeline, on_stage=made_now.append))
+    go_on(opened, partial(advance, opened, on_stage=made_now.append))
     place = opened.folder / opened.request.output if opened.request.output else opened.video_path
     out.print(
         f"{place.resolve()} · seed {opened.request.seed} · made now: {', '.join(made_now) or 'nothing but the file'}",
@@ -94,6 +95,16 @@ def explore(
     with tqdm(total=seeds, desc="seeds") as bar:
         sheet = make(folder, request, pipeline, list(range(seed, seed + seeds)), lambda _: bar.update())
     out.print(f"{sheet} · take one to full size with: show1 resume {folder} --seed N", soft_wrap=True, markup=False)
+
+
+def _means(made: dict[str, Any], device: str | None, dtype: str | None, memory: str | None, compiled: bool) -> Means:
+    """What a run was made with so far, where the command says nothing else and this machine has it."""
+    machine = made.get("machine", {})
+    if device is None:
+        device = _usable(machine.get("device"))
+        if device is not None and not compiled:
+            memory = memory or machine.get("memory")
+    return Means(device=device, dtype=dtype or made.get("model", {}).get("dtype"), memory=memory, compiled=compiled)
 
 
 def _usable(device: str | None) -> str | None:

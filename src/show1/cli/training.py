@@ -50,13 +50,12 @@ def assemble(
     settings: Annotated[Path, typer.Option(help="TOML file of sampling settings.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The pipeline's folder.")],
     licence: Annotated[str | None, typer.Option(help="The weights' licence for the model card, e.g. apache-2.0.")] = None,
-    synonyms: Annotated[Path | None, typer.Option(help="JSON file of words that T5 reads as words it knows.")] = None,
 ) -> None:
     """Make one pipeline of finished training runs, with a model card."""
     quiet_libraries()
     from show1.training.assemble import assemble_pipeline
 
-    out.print(f"pipeline in {assemble_pipeline(runs, settings, output, licence, synonyms)}")
+    out.print(f"pipeline in {assemble_pipeline(runs, settings, output, licence)}")
 
 
 @for_people

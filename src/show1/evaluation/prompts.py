@@ -17,8 +17,8 @@ from show1.worlds.vocabulary import PLACE_TABLE
 
 SPLITS = {"held-out": "held-out", "seen": "train"}
 """Name in tables -> the world's name."""
-PARAPHRASES = Path(__file__).resolve().parent / "paraphrases.jsonl"
-"""100 prompts in words and turns that the caption grammar never makes; nothing is trained on them."""
+WRITTEN = {name: Path(__file__).resolve().parent / f"{name}.jsonl" for name in ("paraphrases", "sentences")}
+"""100 prompts each in people's own words and turns; nothing is trained on them. `sentences` were written by one who knew neither captions nor phrasebook."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ def advance_within(run: Any, plans: Iterable[Plan], load: Load, **options: Any) 
     """
     for plan in plans:
         try:
-            return _advance(run, plan, load, options)
+            return _advance(run, plan, load, {"memory": plan.budget, **options})
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise

@@ -37,9 +37,11 @@ class Making:
         texts: dict[str, Tensor],
         until: str | None = None,
         on_stage: Callable[[str], object] | None = None,
+        memory: int | None = None,
     ) -> None:
         self.run, self.pipeline, self.texts = run, pipeline, texts
         self.until, self.on_stage = until, on_stage or (lambda stage: None)
+        self.memory = memory
 
     def advance(self, prints: Mapping[str, str], on_progress: Report | None, should_stop: Callable[[], bool] | None) -> str:
         """Make what is missing and write down how it ended; see `Run.advance`."""
@@ -79,7 +81,7 @@ class Making:
             settings=settings.to_dict(),
             keys=keys,
             model={"name": str(pipeline.config.get("_name_or_path", "")), "dtype": dtype, "components": prints},
-            machine=machine(pipeline._execution_device),
+            machine=machine(pipeline._execution_device) | ({} if self.memory is None else {"memory": self.memory}),
             versions=versions(),
         )
 

@@ -100,6 +100,7 @@ class Run(RunFolder):
         texts: dict[str, Tensor] | None = None,
         until: str | None = None,
         prints: Mapping[str, str] | None = None,
+        memory: int | None = None,
     ) -> str:
         """Run the stages that are missing, then write the video. Finished stages are read, not run again.
 
@@ -116,6 +117,7 @@ class Run(RunFolder):
             until: a stage to go no further than for now, and no check beyond it: the networks of other stages can be outlines
                 then (the manifest says what the earlier ones were made with).
             prints: the pipeline's `fingerprints`, where they are known already.
+            memory: bytes that it is to stay within, for the manifest: `show1 resume` keeps to them too.
 
         Returns:
             The state: `finished`, or `stopped` where `should_stop` or `until` said so.
@@ -124,6 +126,6 @@ class Run(RunFolder):
             RunBusyError: somebody else is at work on the run.
             Show1Error: what is wrong; the state is then `failed`.
         """
-        making = Making(self, pipeline, {} if texts is None else texts, until, on_stage)
+        making = Making(self, pipeline, {} if texts is None else texts, until, on_stage, memory)
         with kept_freed_memory():
             return making.advance(fingerprints(pipeline) if prints is None else prints, on_progress, should_stop)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -19,8 +18,7 @@ from show1.models.loading import load_network, load_scheduler, load_tokenizer, l
 from show1.models.reading import read_json
 from show1.models.unet import PixelUNet
 from show1.training.components import resolve_start
-from show1.training.synonyms import read_synonyms, widen
-from show1.training.tokenizers import SPACE
+from show1.training.tokenizers import SPACE, SPIECE
 from show1.worlds.vocabulary import MOTION_TABLE, OBJECT_TABLE, PLACE_TABLE
 
 NETWORKS: dict[str, tuple[str, Any]] = {
@@ -45,6 +43,8 @@ SCHEDULERS = {
     "latent_scheduler": "latent",
 }
 """Component -> run (a folder under `runs`) that made or used it."""
+REWORDING = "rewording"
+"""Run that taught T5 more after the networks had learned from it; there need not be one."""
 
 
 def read_settings_file(path: Path) -> CascadeSettings:
@@ -69,7 +69,7 @@ def vocabulary(runs: Path, tokenizer: Any) -> dict[str, list[str]]:
         "places": [*PLACE_TABLE, "night"],
         "motions": list(data["motions"] or MOTION_TABLE),
         "counts": [str(number) for number in range(1, data["max_count"] + 1)],
-        "words": sorted(piece[1:] for piece in tokenizer.get_vocab() if piece.startswith(SPACE) and piece[1:].isalpha()),
+        "words": sorted(piece[1:] for piece in tokenizer.get_vocab() if piece.startswith(SPACE) and any(map(str.isalnum, piece))),
     }
 
 
@@ -85,46 +85,39 @@ def component_folder(runs: Path, run: str, name: str) -> Path:
     return own if own.is_dir() or start is None else resolve_start(start, runs)
 
 
+def run_of(name: str, runs: Path) -> str:
+    """The run that a network, text encoder or tokenizer is taken from."""
+    reworded = name in ("text_encoder", "tokenizer") and (runs / REWORDING / "final").is_dir()
+    return REWORDING if reworded else NETWORKS[name][0]
+
+
 def run_records(runs: Path) -> dict[str, Any]:
     """What each run that a pipeline is made of says of itself, for the model card."""
-    names = dict.fromkeys([*(run for run, _ in NETWORKS.values()), *SCHEDULERS.values()])
+    names = dict.fromkeys([*(run for run, _ in NETWORKS.values()), *(run_of(name, runs) for name in NETWORKS), *SCHEDULERS.values()])
     return {run: read_json(runs / run / "final" / "training.json") for run in names}
 
 
-def assemble_pipeline(runs: Path, settings: Path, output: Path, licence: str | None = None, synonyms: Path | None = None) -> Path:
+def assemble_pipeline(runs: Path, settings: Path, output: Path, licence: str | None = None) -> Path:
     """Gather the components of all runs' `final` folders and write a pipeline, weights in 16 bits, with a card that tells of the runs.
-
-    Args:
-        synonyms: a JSON file of words that T5 is to read as words it knows, see `synonyms.py`.
 
     Raises:
         CheckpointError: a run is missing or incomplete.
     """
-    meant = {} if synonyms is None else read_synonyms(synonyms)
     parts: dict[str, Any] = {}
-    for name, (run, cls) in NETWORKS.items():
-        folder = component_folder(runs, run, name)
+    folders = {name: component_folder(runs, run_of(name, runs), name) for name in NETWORKS}
+    for name, (_, cls) in NETWORKS.items():
         if name.endswith("tokenizer"):
-            parts[name] = load_tokenizer(cls, folder)
+            parts[name] = load_tokenizer(cls, folders[name])
         elif name.endswith("text_encoder"):
-            parts[name] = load_transformer(cls, folder).half()  # loaded as float16, T5 would keep some layers in float32
+            parts[name] = load_transformer(cls, folders[name]).half()  # loaded as float16, T5 would keep some layers in float32
         elif name == "vae":
-            parts[name] = load_vae(folder, dtype=torch.float16)
+            parts[name] = load_vae(folders[name], dtype=torch.float16)
         else:
-            parts[name] = load_network(cls, folder, dtype=torch.float16)
+            parts[name] = load_network(cls, folders[name], dtype=torch.float16)
     for name, run in SCHEDULERS.items():
         parts[name] = load_scheduler(runs / run / "final" / name)
-    spiece = component_folder(runs, "keyframes", "tokenizer") / "spiece.model"
-    with TemporaryDirectory() as place:
-        if meant:
-            parts["tokenizer"] = widen(parts["tokenizer"], parts["text_encoder"], meant, Path(place))
-            spiece = Path(place) / spiece.name
-        _write(runs, parts, settings, output, licence)
-        (output / "tokenizer" / spiece.name).write_bytes(spiece.read_bytes())
-    return output
-
-
-def _write(runs: Path, parts: dict[str, Any], settings: Path, output: Path, licence: str | None) -> None:
     known: dict[str, Any] = {"vocabulary": vocabulary(runs, parts["tokenizer"]), "training": run_records(runs), "licence": licence}
     pipeline = Show1Pipeline(**parts, settings=read_settings_file(settings), **known)
     pipeline.save_pretrained(output)
+    (output / "tokenizer" / SPIECE).write_bytes((folders["tokenizer"] / SPIECE).read_bytes())
+    return output

@@ -13,7 +13,19 @@ from show1.errors import SettingsError
 from show1.training.groups import check_rates
 from show1.training.optimizers import OPTIMIZERS
 
-STAGES = ("text", "layout", "keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "vae", "latent", "recogniser")
+STAGES = (
+    "text",
+    "rewording",
+    "layout",
+    "keyframes-image",
+    "keyframes",
+    "interpolation",
+    "first-frame",
+    "pixel",
+    "vae",
+    "latent",
+    "recogniser",
+)
 DENOISING = ("keyframes-image", "keyframes", "interpolation", "first-frame", "pixel", "latent")
 """Stages whose networks are sampled in steps."""
 TRACKERS = ("tensorboard", "wandb")
@@ -40,6 +52,10 @@ class DataConfig:
     """Most objects in a clip of the emoji world."""
     motions: tuple[str, ...] | None = None
     """Motions the emoji world draws; all where none are named."""
+    phrasebook: str | None = None
+    """File of phrases that T5 is to read as it reads the emoji world's captions, see `worlds/phrasebook.py`."""
+    synonyms: str | None = None
+    """JSON file of words that T5 is to read as words it knows, see `synonyms.py`."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:

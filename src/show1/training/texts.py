@@ -15,7 +15,7 @@ from show1.training.clips import Clips, ClipSource
 from show1.training.components import start_folder
 from show1.training.config import TrainConfig
 from show1.training.prepared import check_maker
-from show1.training.tokenizers import CLIP_LENGTH, make_clip_tokenizer, make_t5_tokenizer
+from show1.training.tokenizers import CLIP_LENGTH, SPIECE, make_clip_tokenizer, make_t5_tokenizer
 
 CORPUS = 30_000
 """Captions that a new tokenizer is made from."""
@@ -100,9 +100,9 @@ class T5Text(TrainingText):
 
     def save_tokenizer(self, folder: Path) -> None:
         super().save_tokenizer(folder)
-        model = self.place / "spiece.model"  # transformers does not write it, older stacks need it
+        model = self.place / SPIECE  # transformers does not write it, older stacks need it
         if model.exists():
-            (folder / "spiece.model").write_bytes(model.read_bytes())
+            (folder / SPIECE).write_bytes(model.read_bytes())
 
 
 class ClipText(TrainingText):

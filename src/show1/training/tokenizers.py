@@ -13,6 +13,8 @@ from show1.video import whole_file
 
 SPECIAL = ("<pad>", "</s>", "<unk>")
 SPACE = "▁"  # SentencePiece's mark of a word's beginning
+SPIECE = "spiece.model"
+"""File of a T5 tokenizer that older stacks read."""
 LETTER_SCORE = -30.0  # letters spell only words that are not known whole
 CLIP_LENGTH = 32
 
@@ -46,7 +48,7 @@ def write_t5_tokenizer(pieces: Sequence[tuple[str, float]], folder: Path) -> Any
     spec.model_type, spec.vocab_size = spec.UNIGRAM, len(model.pieces)
     spec.pad_id, spec.eos_id, spec.unk_id, spec.bos_id = 0, 1, 2, -1
     model.normalizer_spec.name = "identity"
-    with whole_file(folder / "spiece.model") as partial:  # several processes make the same one
+    with whole_file(folder / SPIECE) as partial:  # several processes make the same one
         partial.write_bytes(model.SerializeToString())
     return T5Tokenizer.from_pretrained(folder, extra_ids=0)
 

@@ -53,6 +53,15 @@ def caption(scene: Scene, seed: int) -> str:
     return _without_articles(text) if chance.random() < _SHARE_WITHOUT_ARTICLES else text
 
 
+def plain_caption(scene: Scene) -> str:
+    """The plainest phrasing of the scene, always the same."""
+    entry = OBJECT_TABLE[scene.object]
+    verb, *rest = MOTION_TABLE[scene.motion].phrases[0].split(" ")
+    who = [COUNTS[scene.count][0], SIZES[scene.size][0], entry.name if scene.count == 1 else entry.plural]
+    does = [VERBS[verb][0 if scene.count == 1 else 1], *rest]
+    return " ".join(word for word in [*who, *does, PLACE_TABLE[scene.place].where[0], NIGHT_WORDS[0] if scene.night else ""] if word)
+
+
 def known_words() -> frozenset[str]:
     """All words that captions are made of."""
     return frozenset(word for text in _all_texts() for word in text.replace(",", " ").split())
