@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet3DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 import tiny
 from show1 import PixelUNet
@@ -15,6 +16,8 @@ from show1.training.groups import groups_of, in_group, rate_of, trained_groups
 from show1.training.loop import Trainer
 
 Config = Callable[..., TrainConfig]
+SMALL_T5 = T5Config(vocab_size=16, d_model=8, d_kv=4, num_heads=2, d_ff=8, num_layers=1)
+SMALL_CLIP = CLIPTextConfig(vocab_size=16, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2)
 NAMES = {
     "conv_in.weight": ("spatial",),
     "down_blocks.1.attentions.0.to_q.weight": ("spatial", "spatial-attention"),
@@ -30,6 +33,13 @@ NAMES = {
 def test_a_name_tells_its_groups(name: str) -> None:
     assert groups_of("keyframes_unet", name) == NAMES[name]
     assert groups_of("latent_text_encoder", name) == ("text",)
+
+
+@pytest.mark.parametrize("encoder", [T5EncoderModel(SMALL_T5), CLIPTextModel(SMALL_CLIP)])
+def test_text_encoders_have_words(encoder: torch.nn.Module) -> None:
+    names = [name for name, _ in encoder.named_parameters()]
+    assert len([name for name in names if in_group("words", "text_encoder", name)]) == 1 < len(names)
+    assert all(in_group("text", "text_encoder", name) and not in_group("words", "keyframes_unet", name) for name in names)
 
 
 @pytest.mark.parametrize(("cls", "config"), [(PixelUNet, tiny.pixel_config()), (UNet3DConditionModel, tiny.LATENT_CONFIG)])

@@ -16,6 +16,7 @@ from show1.models.inflate import is_temporal
 
 GROUPS = {
     "text": "the text encoder",
+    "words": "of it, the embeddings of its words",
     "spatial": "all layers of a network that see one frame at a time",
     "spatial-attention": "of those, the attention to text and pixels",
     "moments": "of those, the layers that tell the others each frame's moment, in networks that are told it",
@@ -26,13 +27,15 @@ GROUPS = {
 """Every group, and what is in it."""
 ATTENTION = ("attn1", "attn2")
 """Names of the attention inside a transformer, apart from its norms, projections and feed-forward layers."""
+WORDS = ("shared", "embed_tokens", "token_embedding")
+"""Names of T5's and CLIP's word embeddings."""
 
 
 def groups_of(component: str, parameter: str) -> tuple[str, ...]:
     """The groups that a component's parameter belongs to, outermost first; the component's name tells a text encoder from a network."""
-    if component.endswith("text_encoder"):
-        return ("text",)
     parts = parameter.split(".")
+    if component.endswith("text_encoder"):
+        return ("text", "words") if any(part in WORDS for part in parts) else ("text",)
     if is_temporal(parameter):
         if "temp_convs" in parts:
             return "temporal", "temporal-convolution"
