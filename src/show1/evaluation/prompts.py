@@ -18,7 +18,7 @@ from show1.worlds.vocabulary import PLACE_TABLE
 SPLITS = {"held-out": "held-out", "seen": "train"}
 """Name in tables -> the world's name."""
 WRITTEN = {name: Path(__file__).resolve().parent / f"{name}.jsonl" for name in ("paraphrases", "sentences")}
-"""100 prompts each in people's own words and turns; nothing is trained on them. `sentences` were written by one who knew neither captions nor phrasebook."""
+"""100 prompts each in people's own words and turns; nothing is trained on them. `sentences` were written without knowledge of captions and phrasebook."""
 
 
 @dataclass(frozen=True, kw_only=True)
