@@ -74,13 +74,27 @@ def test_long_sentences_are_made_anew(book: Phrasebook) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"), [({"night": None}, "has no night"), ({"verbs": {}}, "'creep leftward' of the motion 'left'")]
+    ("change", "complaint"),
+    [
+        ({"night": None}, "has no night"),
+        ({"verbs": {}}, "'creep leftward' of the motion 'left'"),
+        ({"motions": {"left": {"phrases": []}}}, "no adjectives, fronted for the motion 'left'"),
+        ({"places": {"forest": ["under oaks"]}}, "no day, night for the place 'forest'"),
+    ],
 )
 def test_an_incomplete_book_is_refused(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
     phrases = {key: value for key, value in {**SMALL, **change}.items() if value is not None}
     (tmp_path / "book.json").write_text(json.dumps(phrases))
     with pytest.raises(DataError, match=complaint):
         Phrasebook.load(tmp_path / "book.json")
+
+
+def test_what_a_book_does_not_tell_is_named(book: Phrasebook) -> None:
+    book.check_tells(["turtle"], ["forest"], ["left"], 2)
+    with pytest.raises(DataError, match="motions lack up, down"):
+        book.check_tells(["turtle"], ["forest"], ["left", "up", "down"], 2)
+    with pytest.raises(DataError, match="counts lack 3"):
+        book.check_tells(["turtle"], ["forest"], ["left"], 3)
 
 
 def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:

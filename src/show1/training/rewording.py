@@ -1,7 +1,7 @@
 """Training of T5 on sentences as people write them: their embeddings become what its own captions' are to whatever reads them.
 
 Networks read a text through attention, which does not care for the order of its tokens. So the embeddings of a sentence are compared with
-those of the plainest caption of the same scene as sets, and nothing but the text encoder is run: a million sentences an hour on two cores.
+those of the plainest caption of the same scene as sets, and nothing but the text encoder is run: some 800,000 sentences an hour on two cores.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from show1.training.synonyms import NEUTRAL, read_synonyms, widen
 from show1.training.text_task import TextTask
 from show1.worlds.captions import plain_caption
 from show1.worlds.chance import hash_words
+from show1.worlds.emoji import EmojiWorld
 from show1.worlds.phrasebook import Phrasebook
 
 DIRECTIONS = 256
@@ -33,7 +34,7 @@ SHARE_REPLACED = 0.15
 
 
 def distances(made: Tensor, wanted: Tensor, directions: Tensor) -> Tensor:
-    """Sliced squared Wasserstein distance [B] of two sets of embeddings [B, L, D] (Bonneel et al. 2015, equation 13), along columns of [D, K]."""
+    """Sliced squared Wasserstein distance [B] of two sets of embeddings [B, L, D] (Rabin et al. 2011, Bonneel et al. 2015), along columns of [D, K]."""
     first, second = ((embeddings @ directions).sort(dim=1).values for embeddings in (made, wanted))
     return (first - second).square().mean(dim=(1, 2)) * made.shape[-1]
 
@@ -41,11 +42,17 @@ def distances(made: Tensor, wanted: Tensor, directions: Tensor) -> Tensor:
 class Rewording(TextTask):
     """Sentences of a phrasebook are to be read as plain captions, and captions as they ever were."""
 
-    def prepare(self, data: DataConfig, folder: Path) -> None:
-        """Give the tokenizer the words of the phrasebook and the synonyms."""
+    def prepare(self, data: DataConfig, world: EmojiWorld, folder: Path) -> None:
+        """Give the tokenizer the words of the phrasebook and the synonyms.
+
+        Raises:
+            SettingsError: no phrasebook is named.
+            DataError: it cannot be read, or does not tell all that the world shows.
+        """
         if data.phrasebook is None:
             raise SettingsError("this stage trains on a phrasebook's sentences: name its file as `phrasebook` in [data]")
         self.book = Phrasebook.load(Path(data.phrasebook))
+        self.book.check_tells(world.objects, world.places, world.motions, world.max_count)
         synonyms = {} if data.synonyms is None else read_synonyms(Path(data.synonyms))
         self.others: dict[str, list[str]] = defaultdict(list)
         for word, meant in synonyms.items():

@@ -15,6 +15,7 @@ from show1.training.components import start_folder
 from show1.training.config import DataConfig, TrainConfig
 from show1.training.task import Task
 from show1.training.texts import T5Text
+from show1.worlds.emoji import EmojiWorld
 
 
 class TextTask(Task):
@@ -23,18 +24,18 @@ class TextTask(Task):
     component = "text_encoder"
 
     def __init__(self, config: TrainConfig, source: ClipSource, base: Path, device: torch.device, folder: Path) -> None:
-        emoji_world(source, "T5's training")
+        world = emoji_world(source, "T5's training")
         if start_folder(config, "text_encoder", base) is None:
             raise SettingsError("this stage teaches more to a trained T5: name its folder as `text_encoder` in [start]")
         self.text = T5Text(config, source, base, folder)
-        self.prepare(config.data, folder)
+        self.prepare(config.data, world, folder)
         super().__init__(config, source, base, device)
         self.before = copy.deepcopy(self.text.encoder).requires_grad_(False).eval().to(device)
         with torch.no_grad():
             self.length = float(self.embed(self.before, source.corpus(64)).norm(dim=-1).mean())
             """Of an average embedding."""
 
-    def prepare(self, data: DataConfig, folder: Path) -> None:
+    def prepare(self, data: DataConfig, world: EmojiWorld, folder: Path) -> None:
         """Change the text encoder or its tokenizer before anything is learned."""
 
     def make_network(self) -> nn.Module:

@@ -1,11 +1,21 @@
-"""Sentences as people write them: a scene told by the phrases of a book, a JSON file of nouns, adjectives, places, verbs and turns."""
+"""Sentences as people write them: a scene told by the phrases of a book, a JSON file of nouns, adjectives, places, verbs and turns.
+
+Its parts, all in lower case:
+
+- `objects`: name -> pairs of singular and plural; `describing`: name, or `any`, -> adjectives;
+- `places`: name -> `day` and `night`, each adverbials; `night`: adverbials that say it of any place;
+- `motions`: name -> `phrases` that begin with a base verb, `adjectives`, and `fronted` clauses around {who};
+- `verbs`: base verb -> third person singular and participle;
+- `counts`: "1", "2", ... -> phrases around {one} and {many}, the object's names with adjectives; `sizes`: `small` and `large` -> adjectives;
+- `openings`, `closings`, `adverbs`: what may be said of any scene.
+"""
 
 from __future__ import annotations
 
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +25,7 @@ from show1.worlds.scenes import Scene
 from show1.worlds.vocabulary import OBJECT_TABLE, PLACE_TABLE
 
 PARTS = ("objects", "describing", "places", "night", "verbs", "motions", "counts", "sizes", "openings", "closings", "adverbs")
+MOTION_PARTS, PLACE_PARTS = ("phrases", "adjectives", "fronted"), ("day", "night")
 ANY = "any"
 """Key of the adjectives that suit every object."""
 
@@ -57,14 +68,34 @@ class Phrasebook:
         Raises:
             DataError: a part is missing, or a motion's phrase begins with a verb whose forms are not told.
         """
-        missing = [part for part in PARTS if part not in phrases]
-        if missing:
-            raise DataError(f"{source} has no {', '.join(missing)}; a phrasebook has {', '.join(PARTS)}")
-        self.phrases = phrases
+        self.phrases, self.source = phrases, source
+        self._check_parts(phrases, PARTS, "")
         for name, words in phrases["motions"].items():
+            self._check_parts(words, MOTION_PARTS, f" for the motion '{name}'")
             for phrase in words["phrases"]:
                 if phrase.split()[0] not in phrases["verbs"]:
                     raise DataError(f"{source}: '{phrase}' of the motion '{name}' begins with a verb that is not among its verbs")
+        for name, words in phrases["places"].items():
+            self._check_parts(words, PLACE_PARTS, f" for the place '{name}'")
+
+    def _check_parts(self, phrases: Any, parts: Sequence[str], of: str) -> None:
+        missing = [part for part in parts if not isinstance(phrases, dict) or part not in phrases]
+        if missing:
+            raise DataError(f"{self.source} has no {', '.join(missing)}{of}; it needs {', '.join(parts)}")
+
+    def check_tells(self, objects: Sequence[str], places: Sequence[str], motions: Sequence[str], max_count: int) -> None:
+        """Raise DataError unless there are phrases for all that a world shows."""
+        counts = [str(number) for number in range(1, max_count + 1)]
+        for part, shown in {
+            "objects": objects,
+            "places": places,
+            "motions": motions,
+            "counts": counts,
+            "describing": [*objects, ANY],
+        }.items():
+            missing = [name for name in shown if name not in self.phrases[part]]
+            if missing:
+                raise DataError(f"{self.source} does not tell all that is shown: its {part} lack {', '.join(missing)}")
 
     @classmethod
     def load(cls, path: Path) -> Phrasebook:
