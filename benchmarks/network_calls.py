@@ -131,9 +131,12 @@ class Calls:
         self.name, self.job, self.device = name, job, job.device
         self.network = make_network(name, job.tiny, job.device, job.dtype)
         self.call = inputs(shapes(job.tiny)[name], job.device, job.dtype)
-        with torch.no_grad(), FlopCounterMode(display=False) as operations:
+        with torch.no_grad(), FlopCounterMode(display=False) as operations, normed_bytes(self.network) as sizes:
             self.network(**self.call)
         self.flop = operations.get_total_flops()
+        print(
+            f"{name}: {self.flop / 1e12:.3g} TFLOP a call; its group norms make {sum(sizes) / 1e9:.3g} GB", flush=True
+        )
         self.wanted = self.exact()
 
     @torch.no_grad()
@@ -222,6 +225,20 @@ class Calls:
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+@contextmanager
+def normed_bytes(network: torch.nn.Module) -> Iterator[list[int]]:
+    """Bytes of what every group norm of a network makes meanwhile."""
+    sizes: list[int] = []
+    hooks = [
+        module.register_forward_hook(lambda _, given, made: sizes.append(made.numel() * made.element_size()))
+        for module in network.modules()
+        if isinstance(module, torch.nn.GroupNorm)
+    ]
+    yield sizes
+    for hook in hooks:
+        hook.remove()
 
 
 def wait(device: torch.device) -> None:
