@@ -140,7 +140,7 @@ def test_seeds_are_explored_and_one_is_taken_to_full_size(saved_pipeline: Path, 
 def test_a_run_keeps_to_its_memory_budget_when_it_goes_on(saved_pipeline: Path, tmp_path: Path, said: Path) -> None:
     folder = tmp_path / "v.run"
     begun = asked(saved_pipeline, tmp_path / "v.mp4", "--memory", "3GB", "--steps", 2, "--dtype", "float32", "--stop-after", "keyframes")
-    for arguments, budget in ((begun, 3 * 10**9), (["resume", folder, "--stop-after", "interpolation"], 3 * 10**9)):
+    for arguments, budget in ((begun, 3 * 10**9), (["resume", folder, "--stop-after", "interpolation", "--device", "cpu"], 3 * 10**9)):
         process = processes.show1(*arguments, said=said)
         process.join(120)
         assert process.exitcode == 0 and "predicted peak" in said.read_text(), said.read_text()

@@ -100,10 +100,11 @@ def explore(
 def _means(made: dict[str, Any], device: str | None, dtype: str | None, memory: str | None, compiled: bool) -> Means:
     """What a run was made with so far, where the command says nothing else and this machine has it."""
     machine = made.get("machine", {})
-    if device is None:
-        device = _usable(machine.get("device"))
-        if device is not None and not compiled:
-            memory = memory or machine.get("memory")
+    begun = machine.get("device")
+    device = device or _usable(begun)
+    same = device is not None and begun is not None and device.split(":")[0] == begun.split(":")[0]
+    if same and not compiled:
+        memory = memory or machine.get("memory")  # of the process or of the GPU: of another device it says nothing
     return Means(device=device, dtype=dtype or made.get("model", {}).get("dtype"), memory=memory, compiled=compiled)
 
 
