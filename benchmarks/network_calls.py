@@ -134,9 +134,7 @@ class Calls:
         with torch.no_grad(), FlopCounterMode(display=False) as operations, normed_bytes(self.network) as sizes:
             self.network(**self.call)
         self.flop = operations.get_total_flops()
-        print(
-            f"{name}: {self.flop / 1e12:.3g} TFLOP a call; its group norms make {sum(sizes) / 1e9:.3g} GB", flush=True
-        )
+        print(f"{name}: {self.flop / 1e12:.3g} TFLOP a call; its group norms make {sum(sizes) / 1e9:.3g} GB", flush=True)
         self.wanted = self.exact()
 
     @torch.no_grad()
