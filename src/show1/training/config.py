@@ -53,9 +53,9 @@ class DataConfig:
     motions: tuple[str, ...] | None = None
     """Motions the emoji world draws; all where none are named."""
     phrasebook: str | None = None
-    """File of phrases that T5 is to read as it reads the emoji world's captions, see `worlds/phrasebook.py`."""
+    """For the stage `rewording`: a file of phrases that T5 is to read as it reads the emoji world's captions, see `worlds/phrasebook.py`."""
     synonyms: str | None = None
-    """JSON file of words that T5 is to read as words it knows, see `synonyms.py`."""
+    """For the same: a JSON file of words that T5 is to read as words it knows, see `synonyms.py`."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:

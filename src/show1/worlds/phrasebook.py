@@ -130,8 +130,8 @@ class Phrasebook:
         yield from _strings(list(self.phrases.values()))
         for place in PLACE_TABLE.values():
             yield from (*place.where, *place.where_at_night)
-        for entry in OBJECT_TABLE.values():
-            yield from (entry.name, entry.plural)
+        for name in self.phrases["objects"]:  # a word that no sentence has would never be learned, and count as known
+            yield from (OBJECT_TABLE[name].name, OBJECT_TABLE[name].plural)
 
 
 class Sentence:
